@@ -1,0 +1,222 @@
+"""Every error that Kubently raises on purpose.
+
+    KubentlyError
+    ├── ConfigError
+    ├── AuthError
+    │   ├── UnauthenticatedError
+    │   └── PermissionDeniedError
+    ├── NotFoundError
+    ├── ConflictError
+    ├── InvalidRequestError
+    ├── FleetError
+    │   ├── ClusterNotFoundError
+    │   ├── ClusterConflictError
+    │   └── ExecutorOfflineError
+    ├── TunnelError
+    │   ├── LocalProtocolError
+    │   ├── RemoteProtocolError
+    │   ├── StreamResetError
+    │   └── TunnelClosedError
+    ├── CommandError
+    │   ├── CommandInvalidError
+    │   ├── CommandDeniedError
+    │   ├── CommandTimeoutError
+    │   ├── CommandUnknownError
+    │   ├── IdempotencyConflictError
+    │   └── TooManyCommandsError
+    ├── KubeError
+    └── StoreError
+        └── StoreUnavailableError
+
+``code`` is a stable slug used in JSON, logs and docs; ``hint`` says what the person can do. Which HTTP status a class
+has stands in ``kubently.schema.problems`` and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+
+class KubentlyError(Exception):
+    """Base of all errors raised on purpose.
+
+    ``message`` is one sentence without a full stop; ``hint`` is what to try, or empty; ``details`` is JSON-able data
+    that travels with the problem document.
+    """
+
+    code: ClassVar[str] = "internal"
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self, message: str, *, hint: str = "", details: Mapping[str, Any] | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.details: dict[str, Any] = dict(details or {})
+        self.retry_after = retry_after
+        """Seconds after which a new attempt makes sense, or None."""
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class ConfigError(KubentlyError):
+    """A setting, file or flag of ours cannot be used."""
+
+    code = "config-invalid"
+
+
+class AuthError(KubentlyError):
+    """Base of refusals by identity."""
+
+    code = "auth"
+
+
+class UnauthenticatedError(AuthError):
+    """Nobody we know: no credential, or one that is wrong, revoked or expired."""
+
+    code = "unauthenticated"
+
+
+class PermissionDeniedError(AuthError):
+    """Known, but not allowed."""
+
+    code = "permission-denied"
+
+
+class NotFoundError(KubentlyError):
+    """The named thing of ours (key, token, command) does not exist."""
+
+    code = "not-found"
+
+
+class ConflictError(KubentlyError):
+    """The named thing exists already, or changed meanwhile."""
+
+    code = "conflict"
+
+
+class InvalidRequestError(KubentlyError):
+    """The request to our API cannot be understood."""
+
+    code = "request-invalid"
+
+
+class FleetError(KubentlyError):
+    """Base of failures to reach a cluster."""
+
+    code = "fleet"
+
+
+class ClusterNotFoundError(FleetError):
+    """The cluster was never registered, or the caller may not see it."""
+
+    code = "cluster-not-found"
+
+
+class ClusterConflictError(FleetError):
+    """Another cluster already uses this cluster id."""
+
+    code = "cluster-conflict"
+
+
+class ExecutorOfflineError(FleetError):
+    """The cluster is registered but no executor is connected."""
+
+    code = "executor-offline"
+    retryable = True
+
+
+class TunnelError(KubentlyError):
+    """Base of failures of the tunnel."""
+
+    code = "tunnel"
+
+
+class LocalProtocolError(TunnelError):
+    """Our own side broke the protocol: a bug."""
+
+    code = "tunnel-local-protocol"
+
+
+class RemoteProtocolError(TunnelError):
+    """The peer broke the protocol; the tunnel is closed."""
+
+    code = "tunnel-remote-protocol"
+
+
+class StreamResetError(TunnelError):
+    """The peer reset this stream; others go on."""
+
+    code = "stream-reset"
+
+
+class TunnelClosedError(TunnelError):
+    """The tunnel ended while the stream was open."""
+
+    code = "tunnel-closed"
+    retryable = True
+
+
+class CommandError(KubentlyError):
+    """Base of failures of a command that are not its exit code."""
+
+    code = "command"
+
+
+class CommandInvalidError(CommandError):
+    """The argument list cannot be parsed."""
+
+    code = "command-invalid"
+
+
+class CommandDeniedError(CommandError):
+    """Policy refuses the command; ``details["rule"]`` names the rule."""
+
+    code = "command-denied"
+
+
+class CommandTimeoutError(CommandError):
+    """The command did not end before its deadline and was killed."""
+
+    code = "command-timeout"
+
+
+class CommandUnknownError(CommandError):
+    """The executor was lost after it may have taken the command; whether it ran to its end is unknown."""
+
+    code = "command-unknown"
+
+
+class IdempotencyConflictError(CommandError):
+    """The Idempotency-Key was used before with another body."""
+
+    code = "idempotency-conflict"
+
+
+class TooManyCommandsError(CommandError):
+    """A concurrency or rate limit is reached; ``details["limit"]`` names it."""
+
+    code = "too-many-commands"
+    retryable = True
+
+
+class KubeError(KubentlyError):
+    """The Kubernetes API server refused; ``details["status"]`` is its metav1.Status."""
+
+    code = "kubernetes"
+
+
+class StoreError(KubentlyError):
+    """The store failed."""
+
+    code = "store"
+
+
+class StoreUnavailableError(StoreError):
+    """The store cannot be reached or is locked."""
+
+    code = "store-unavailable"
+    retryable = True

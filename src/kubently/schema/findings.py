@@ -1,0 +1,104 @@
+"""What a deterministic diagnosis says."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Severity(StrEnum):
+    """How bad a finding is, worst first."""
+
+    OUTAGE = "outage"
+    """Something that should serve does not serve."""
+    DEGRADED = "degraded"
+    """It serves, but less than it should, or a change cannot complete."""
+    RISK = "risk"
+    """It serves now; the next restart, node loss or date breaks it."""
+    HYGIENE = "hygiene"
+    """Nothing is wrong today; good practice says otherwise."""
+
+    @property
+    def rank(self) -> int:
+        """0 is worst."""
+        return list(Severity).index(self)
+
+
+class ResourceRef(_Frozen):
+    """One Kubernetes object, named as RBAC names it plus its kind."""
+
+    group: str = ""
+    """API group, empty for core."""
+    kind: str
+    namespace: str = ""
+    """Empty for cluster-scoped objects."""
+    name: str
+
+    def __str__(self) -> str:
+        kind = f"{self.kind}.{self.group}" if self.group else self.kind
+        return f"{kind} {self.namespace}/{self.name}" if self.namespace else f"{kind} {self.name}"
+
+
+class Evidence(_Frozen):
+    """A quoted fact and where it stands, so that a person can check it."""
+
+    source: str
+    """Where: an object and field path ("pod shop/web-1 status.containerStatuses[0].state.waiting"), an event, a log."""
+    quote: str
+    """The words or values found there, shortened to 1,000 characters."""
+
+
+class Finding(_Frozen):
+    """One condition that an analyzer recognised, with what supports it."""
+
+    id: str
+    """Stable across runs while the condition lasts: a digest of code and objects, 12 hexadecimal digits."""
+    code: str
+    """Documented condition, for example "pod/crash-loop"."""
+    severity: Severity
+    title: str
+    """One sentence without a full stop that names the object and the cause as far as it is known."""
+    objects: tuple[ResourceRef, ...]
+    """The object at fault first, then others concerned."""
+    evidence: tuple[Evidence, ...]
+    next_checks: tuple[str, ...] = ()
+    """Commands or questions that would confirm or narrow the cause; commands are argument lists for `kubently run`,
+    written as "get pods -n shop"."""
+    symptoms: tuple[str, ...] = ()
+    """Ids of findings that this one explains."""
+
+
+class Blind(_Frozen):
+    """Something an analyzer wanted to read and could not."""
+
+    resource: str
+    """"secrets", "ingresses.networking.k8s.io", "logs shop/web-1"."""
+    reason: str
+
+
+class Coverage(_Frozen):
+    """What was looked at; nothing found is an answer only together with this."""
+
+    objects: int
+    resources: tuple[str, ...]
+    """Resources read, as plural.group."""
+    analyzers: tuple[str, ...]
+    blind: tuple[Blind, ...] = ()
+
+
+class Diagnosis(_Frozen):
+    """The findings of one cluster at one instant, most important first."""
+
+    cluster: str
+    read_at: datetime
+    """The cluster's own clock when the snapshot was taken."""
+    findings: tuple[Finding, ...]
+    coverage: Coverage
+    seconds: float = Field(default=0.0)
+    """Time spent collecting and analysing."""
