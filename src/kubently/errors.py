@@ -49,7 +49,12 @@ class KubentlyError(Exception):
     retryable: ClassVar[bool] = False
 
     def __init__(
-        self, message: str, *, hint: str = "", details: Mapping[str, Any] | None = None, retry_after: float | None = None
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        details: Mapping[str, Any] | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
