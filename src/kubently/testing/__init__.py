@@ -1,5 +1,6 @@
 """Fakes and conformance suites for Kubently's own tests and for those who extend it."""
 
 from kubently.testing.pairs import connected_pair, deliver
+from kubently.testing.stores import check_store
 
-__all__ = ["connected_pair", "deliver"]
+__all__ = ["check_store", "connected_pair", "deliver"]

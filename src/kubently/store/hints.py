@@ -1,0 +1,49 @@
+"""Subscriptions within one process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import anyio
+from anyio.streams.memory import MemoryObjectSendStream
+
+_BACKLOG = 1000
+"""Hints kept for a slow subscriber; more are dropped, as the protocol allows."""
+
+
+class Hints:
+    """Tells subscribers which keys changed."""
+
+    def __init__(self) -> None:
+        self._subscribers: dict[MemoryObjectSendStream[str], str] = {}
+
+    def publish(self, key: str) -> None:
+        """Tell those whose prefix fits."""
+        for stream, prefix in list(self._subscribers.items()):
+            if key.startswith(prefix):
+                try:
+                    stream.send_nowait(key)
+                except anyio.WouldBlock:
+                    continue
+
+    def subscribe(self, prefix: str) -> AsyncIterator[str]:
+        """Begin to listen at once, not only at the first iteration."""
+        send, receive = anyio.create_memory_object_stream[str](_BACKLOG)
+        self._subscribers[send] = prefix
+
+        async def listen() -> AsyncIterator[str]:
+            try:
+                async with receive:
+                    async for key in receive:
+                        yield key
+            finally:
+                self._subscribers.pop(send, None)
+                send.close()
+
+        return listen()
+
+    def close(self) -> None:
+        """End all subscriptions."""
+        for stream in list(self._subscribers):
+            stream.close()
+        self._subscribers.clear()

@@ -1,0 +1,8 @@
+"""HTTP over one connection that the executor dials out."""
+
+from kubently.tunnel.heartbeat import Heartbeat
+from kubently.tunnel.link import Link, LinkHandler
+from kubently.tunnel.server import Application, AsgiServer
+from kubently.tunnel.session import Session, Stream
+
+__all__ = ["Application", "AsgiServer", "Heartbeat", "Link", "LinkHandler", "Session", "Stream"]

@@ -1,0 +1,9 @@
+"""Fixtures for all tests."""
+
+import pytest
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Kubently runs on asyncio alone."""
+    return "asyncio"
