@@ -5,11 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from kubently.schema.base import Frozen
 
 
 class Severity(StrEnum):
@@ -30,7 +28,7 @@ class Severity(StrEnum):
         return list(Severity).index(self)
 
 
-class ResourceRef(_Frozen):
+class ResourceRef(Frozen):
     """One Kubernetes object, named as RBAC names it plus its kind."""
 
     group: str = ""
@@ -45,7 +43,7 @@ class ResourceRef(_Frozen):
         return f"{kind} {self.namespace}/{self.name}" if self.namespace else f"{kind} {self.name}"
 
 
-class Evidence(_Frozen):
+class Evidence(Frozen):
     """A quoted fact and where it stands, so that a person can check it."""
 
     source: str
@@ -54,7 +52,7 @@ class Evidence(_Frozen):
     """The words or values found there, shortened to 1,000 characters."""
 
 
-class Finding(_Frozen):
+class Finding(Frozen):
     """One condition that an analyzer recognised, with what supports it."""
 
     id: str
@@ -74,7 +72,7 @@ class Finding(_Frozen):
     """Ids of findings that this one explains."""
 
 
-class Blind(_Frozen):
+class Blind(Frozen):
     """Something an analyzer wanted to read and could not."""
 
     resource: str
@@ -82,7 +80,7 @@ class Blind(_Frozen):
     reason: str
 
 
-class Coverage(_Frozen):
+class Coverage(Frozen):
     """What was looked at; nothing found is an answer only together with this."""
 
     objects: int
@@ -92,7 +90,7 @@ class Coverage(_Frozen):
     blind: tuple[Blind, ...] = ()
 
 
-class Diagnosis(_Frozen):
+class Diagnosis(Frozen):
     """The findings of one cluster at one instant, most important first."""
 
     cluster: str

@@ -1,0 +1,66 @@
+"""API keys: ``kbk_<id>_<secret>``, stored as digests under ``auth:key:<id>``."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from kubently.auth import digests
+from kubently.errors import ConflictError, InvalidRequestError, NotFoundError
+from kubently.schema import KeyInfo, Principal, Role
+from kubently.store import ABSENT, Store
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,62}")
+_KEY = re.compile(r"kbk_([0-9a-f]{12})_[A-Za-z0-9_-]{20,}")
+
+
+class ApiKeys:
+    """The keys in the store, and one of role admin that the operator may set in the environment."""
+
+    def __init__(self, store: Store, *, now: Callable[[], datetime], admin_key: str = "") -> None:
+        self._store = store
+        self._now = now
+        self._admin = digests.digest(admin_key) if admin_key else ""
+
+    async def authenticate(self, key: str) -> Principal | None:
+        """Who holds *key*; None when nobody does."""
+        if self._admin and digests.matches(key, self._admin):
+            return Principal(name="key:admin", role=Role.ADMIN)
+        match = _KEY.fullmatch(key)
+        stored = await self._store.get(f"auth:key:{match[1]}") if match else None
+        if stored is None:
+            return None
+        record = json.loads(stored)
+        if not digests.matches(key, record["digest"]):
+            return None
+        return Principal(name=f"key:{record['name']}", role=Role(record["role"]), clusters=tuple(record["clusters"]))
+
+    async def create(self, name: str, role: Role, clusters: Sequence[str] = ("*",)) -> tuple[KeyInfo, str]:
+        """Make a key and return it with its secret, which is not kept. Raises ConflictError when the name is taken."""
+        if not _NAME.fullmatch(name):
+            raise InvalidRequestError(f"{name[:80]!r} cannot name a key", hint="use letters, digits and . _ @ -")
+        key_id = secrets.token_hex(6)
+        if not await self._store.put(f"auth:key-name:{name}", key_id.encode(), expected=ABSENT):
+            raise ConflictError(f"there is a key named {name!r} already", hint="revoke it first or take another name")
+        secret = f"kbk_{key_id}_{digests.new_secret()}"
+        info = KeyInfo(id=key_id, name=name, role=role, clusters=tuple(clusters), created_at=self._now())
+        record = {**info.model_dump(mode="json"), "digest": digests.digest(secret)}
+        await self._store.put(f"auth:key:{key_id}", json.dumps(record).encode())
+        return info, secret
+
+    async def all(self) -> Sequence[KeyInfo]:
+        """All keys, by name."""
+        records = [json.loads(value) for _, value in await self._store.scan("auth:key:")]
+        keys = [KeyInfo(**{name: value for name, value in r.items() if name != "digest"}) for r in records]
+        return sorted(keys, key=lambda key: key.name)
+
+    async def revoke(self, name: str) -> None:
+        """Remove the key named *name*; it stops working at once. Raises NotFoundError."""
+        key_id = await self._store.get(f"auth:key-name:{name}")
+        if key_id is None:
+            raise NotFoundError(f"there is no key named {name!r}", hint="kubently key list shows them")
+        await self._store.delete(f"auth:key:{key_id.decode()}")
+        await self._store.delete(f"auth:key-name:{name}")

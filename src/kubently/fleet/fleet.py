@@ -1,0 +1,244 @@
+"""Which executors are here, and how to reach any cluster."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+
+from kubently import wire
+from kubently.errors import ExecutorOfflineError, KubentlyError
+from kubently.fleet.registry import Registration, Registry
+from kubently.schema import Cluster, ClusterId, ClusterState, ExecutorInfo
+from kubently.tunnel import Heartbeat, Link, Session, Stream
+
+log = logging.getLogger(__name__)
+
+RECENT = 60.0
+"""Seconds after which a cluster that went away is no longer waited for."""
+GRACE = 5.0
+"""Seconds that a request waits for a cluster that was here a moment ago."""
+
+Fields = Iterable[wire.Field]
+
+
+@dataclass(eq=False)
+class Connected:
+    """One session that has said who it is."""
+
+    session: Session
+    cluster: ClusterId
+    token_digest: str
+    info: Mapping[str, Any] = field(default_factory=dict)
+    connected_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def instance(self) -> str:
+        """Random name of the executor's run."""
+        return str(self.info.get("instance", ""))
+
+
+class Fleet:
+    """The sessions of this replica. ``clock`` gives monotonic seconds; ``tasks`` outlives every session."""
+
+    def __init__(
+        self, registry: Registry, heartbeat: Heartbeat, tasks: TaskGroup, *, clock: Callable[[], float]
+    ) -> None:
+        self._registry = registry
+        self._heartbeat = heartbeat
+        self._tasks = tasks
+        self._clock = clock
+        self._sessions: dict[ClusterId, list[Connected]] = {}
+        self._gone_at: dict[ClusterId, float] = {}
+        self._problems: dict[ClusterId, str] = {}
+        self._arrival = anyio.Event()
+        self._draining = False
+
+    # ------------------------------------------------------------------ executors
+
+    def accept(self, cluster: ClusterId, link: Link, *, token_digest: str) -> Session:
+        """Begin a session over *link* for an executor that proved to be *cluster*'s; it counts once it is settled."""
+        session = Session(
+            wire.Role.CONTROL,
+            link,
+            clock=self._clock,
+            info={"ping_after": self._heartbeat.ping_after},
+            on_settled=lambda info: self._settled(connected, info),
+            on_closed=lambda reason: self._closed(connected, reason),
+        )
+        connected = Connected(session, cluster, token_digest)
+        self._heartbeat.watch(session)
+        session.flush()
+        return session
+
+    def _settled(self, connected: Connected, info: Mapping[str, Any]) -> None:
+        cluster, known = connected.cluster, self._registry.get(connected.cluster)
+        connected.info = info
+        uid = str(info.get("kube_system_uid", ""))
+        if known and known.kube_system_uid and uid and known.kube_system_uid != uid:
+            problem = (
+                f"an executor of another cluster (kube-system {uid}) asks for the id {cluster}, "
+                f"which belongs to kube-system {known.kube_system_uid}"
+            )
+            self._problems[cluster] = problem
+            log.error("two clusters use one id", extra={"cluster": cluster, "problem": problem})
+            connected.session.close(problem, code=4409)
+            return
+        labels = info.get("labels")
+        registration = Registration(
+            cluster,
+            {str(k): str(v) for k, v in labels.items()} if isinstance(labels, Mapping) else {},
+            datetime.now(UTC),
+            uid or (known.kube_system_uid if known else ""),
+        )
+        self._problems.pop(cluster, None)
+        self._sessions.setdefault(cluster, []).append(connected)
+        self._tasks.start_soon(self._save, registration)
+        self._arrival.set()
+        self._arrival = anyio.Event()
+        log.info("executor connected", extra={"cluster": cluster, "version": info.get("version")})
+        if self._draining:
+            connected.session.drain("the API stops")
+
+    def _closed(self, connected: Connected, reason: str) -> None:
+        sessions = self._sessions.get(connected.cluster, [])
+        if connected not in sessions:
+            return
+        sessions.remove(connected)
+        if not sessions:
+            del self._sessions[connected.cluster]
+            self._gone_at[connected.cluster] = self._clock()
+            self._registry.touch(connected.cluster, datetime.now(UTC))
+            if known := self._registry.get(connected.cluster):
+                self._tasks.start_soon(self._save, known)
+        log.info("executor disconnected", extra={"cluster": connected.cluster, "reason": reason})
+
+    async def _save(self, registration: Registration) -> None:
+        try:
+            await self._registry.save(registration)
+        except KubentlyError as error:
+            log.warning(
+                "a cluster's record was not stored", extra={"cluster": registration.cluster, "reason": str(error)}
+            )
+
+    async def cut_revoked(self, is_current: Callable[[ClusterId, str], Awaitable[bool]]) -> None:
+        """Close every session whose token *is_current* does not know any more."""
+        for connected in [c for sessions in self._sessions.values() for c in sessions]:
+            if not await is_current(connected.cluster, connected.token_digest):
+                log.warning("executor token revoked", extra={"cluster": connected.cluster})
+                connected.session.close("the executor token was revoked", code=4401)
+
+    async def drain(self, timeout: float) -> None:
+        """Tell all executors to go elsewhere, wait for open streams at most *timeout* seconds, then close."""
+        self._draining = True
+        everyone = [c.session for sessions in self._sessions.values() for c in sessions]
+        for session in everyone:
+            session.drain("the API stops")
+        async with anyio.create_task_group() as tasks:
+            for session in everyone:
+                tasks.start_soon(session.wait_idle, timeout)
+        for session in everyone:
+            session.close("the API stopped", code=1012)
+
+    # ------------------------------------------------------------------ requests
+
+    async def open(
+        self, cluster: ClusterId, fields: Fields, *, end_stream: bool = False, wait: float = GRACE, instance: str = ""
+    ) -> tuple[Stream, Connected]:
+        """Open a stream to *cluster*, waiting up to *wait* seconds when it was here a moment ago.
+
+        With *instance*, only a session of that executor's run will do. Raises ExecutorOfflineError.
+        """
+        deadline = self._clock() + (min(wait, GRACE) if self._is_recent(cluster) else 0)
+        while True:
+            arrival = self._arrival
+            if connected := self._choose(cluster, instance):
+                return connected.session.open(fields, end_stream=end_stream), connected
+            left = deadline - self._clock()
+            if left <= 0:
+                raise self._offline(cluster)
+            with anyio.move_on_after(left):
+                await arrival.wait()
+
+    def _choose(self, cluster: ClusterId, instance: str) -> Connected | None:
+        able = [
+            c
+            for c in self._sessions.get(cluster, ())
+            if c.session.can_open and (not instance or c.instance == instance)
+        ]
+        return min(able, key=lambda c: c.session.open_streams, default=None)
+
+    def _is_recent(self, cluster: ClusterId) -> bool:
+        gone = self._gone_at.get(cluster)
+        return cluster in self._sessions or (gone is not None and self._clock() - gone < RECENT)
+
+    def _offline(self, cluster: ClusterId) -> ExecutorOfflineError:
+        known = self._registry.get(cluster)
+        seen = known.last_seen_at.isoformat(timespec="seconds") if known and known.last_seen_at else "never"
+        if self._sessions.get(cluster):
+            return ExecutorOfflineError(
+                f"the executor of {cluster} takes no more requests now", hint="try again in a moment", retry_after=1
+            )
+        return ExecutorOfflineError(
+            f"no executor is connected for {cluster} (last seen {seen})",
+            hint="check the executor's pod and its log in that cluster",
+            details={"cluster": cluster, "last_seen_at": seen},
+            retry_after=5,
+        )
+
+    # ------------------------------------------------------------------ status
+
+    def knows(self, cluster: ClusterId) -> bool:
+        """Whether an executor of *cluster* was ever here."""
+        return self._registry.get(cluster) is not None or cluster in self._sessions
+
+    def sessions(self) -> int:
+        """How many executors are connected."""
+        return sum(map(len, self._sessions.values()))
+
+    def streams(self) -> int:
+        """How many requests are under way."""
+        return sum(c.session.open_streams for sessions in self._sessions.values() for c in sessions)
+
+    def status(self) -> list[Cluster]:
+        """Every registered cluster, by id."""
+        return [self._describe(registration) for registration in self._registry.all()]
+
+    def describe(self, cluster: ClusterId) -> Cluster:
+        """One cluster; one that never came is shown as such."""
+        return self._describe(self._registry.get(cluster) or Registration(cluster))
+
+    def _describe(self, registration: Registration) -> Cluster:
+        sessions = self._sessions.get(registration.cluster, [])
+        if sessions:
+            draining = all(c.session.is_draining for c in sessions)
+            state = ClusterState.DRAINING if draining else ClusterState.CONNECTED
+        else:
+            state = ClusterState.DISCONNECTED if registration.last_seen_at else ClusterState.NEVER
+        return Cluster(
+            id=registration.cluster,
+            state=state,
+            labels=dict(registration.labels),
+            last_seen_at=datetime.now(UTC) if sessions else registration.last_seen_at,
+            executors=tuple(map(_executor_info, sessions)),
+            problem=self._problems.get(registration.cluster, ""),
+        )
+
+
+def _executor_info(connected: Connected) -> ExecutorInfo:
+    info = connected.info
+    capabilities = info.get("capabilities")
+    return ExecutorInfo(
+        instance=connected.instance,
+        version=str(info.get("version", "")),
+        kubernetes_version=str(info.get("kubernetes_version", "")),
+        kube_system_uid=str(info.get("kube_system_uid", "")),
+        capabilities={str(k): str(v) for k, v in capabilities.items()} if isinstance(capabilities, Mapping) else {},
+        connected_at=connected.connected_at,
+        rtt_seconds=connected.session.rtt,
+    )

@@ -1,0 +1,73 @@
+"""What is remembered of each cluster over restarts: ``fleet:cluster:<id>`` in the store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from kubently.schema import ClusterId
+from kubently.store import Store
+
+PREFIX = "fleet:cluster:"
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """One registered cluster."""
+
+    cluster: ClusterId
+    labels: Mapping[str, str] = field(default_factory=dict)
+    last_seen_at: datetime | None = None
+    kube_system_uid: str = ""
+
+
+class Registry:
+    """Registered clusters, kept in memory and written through."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._known: dict[ClusterId, Registration] = {}
+
+    async def load(self) -> None:
+        """Read what the store holds; once, before anything else."""
+        for key, value in await self._store.scan(PREFIX):
+            record = json.loads(value)
+            cluster = ClusterId(key.removeprefix(PREFIX))
+            seen = record.get("last_seen_at")
+            self._known[cluster] = Registration(
+                cluster,
+                record.get("labels", {}),
+                datetime.fromisoformat(seen) if seen else None,
+                record.get("kube_system_uid", ""),
+            )
+
+    def get(self, cluster: ClusterId) -> Registration | None:
+        """The registration, or None."""
+        return self._known.get(cluster)
+
+    def all(self) -> list[Registration]:
+        """All registrations, by id."""
+        return [self._known[cluster] for cluster in sorted(self._known)]
+
+    def touch(self, cluster: ClusterId, at: datetime) -> None:
+        """Note in memory that the cluster was here."""
+        if known := self._known.get(cluster):
+            self._known[cluster] = replace(known, last_seen_at=at)
+
+    async def save(self, registration: Registration) -> None:
+        """Remember, also in the store."""
+        self._known[registration.cluster] = registration
+        seen = registration.last_seen_at
+        record = {
+            "labels": dict(registration.labels),
+            "last_seen_at": seen.isoformat() if seen else None,
+            "kube_system_uid": registration.kube_system_uid,
+        }
+        await self._store.put(PREFIX + registration.cluster, json.dumps(record).encode())
+
+    async def forget(self, cluster: ClusterId) -> bool:
+        """Remove the cluster; says whether it was there."""
+        self._known.pop(cluster, None)
+        return await self._store.delete(PREFIX + cluster)

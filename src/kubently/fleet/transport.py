@@ -1,0 +1,58 @@
+"""httpx over the fleet: in ``http://<cluster>/k8s/api/v1/pods`` the host name is the cluster."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import httpx
+
+from kubently.errors import TunnelError
+from kubently.fleet.fleet import Fleet
+from kubently.schema import ClusterId
+from kubently.tunnel import Stream
+
+
+class FleetTransport(httpx.AsyncBaseTransport):
+    """Carries requests through the tunnels. Raises FleetError and TunnelError as they are."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send *request* to the cluster that its host names."""
+        fields = [(b":method", request.method.encode()), (b":path", request.url.raw_path)]
+        fields += [(name.lower(), value) for name, value in request.headers.raw if name.lower() not in _HOP_BY_HOP]
+        body = await request.aread()
+        stream, _ = await self._fleet.open(ClusterId(request.url.host), fields, end_stream=not body)
+        try:
+            if body:
+                await stream.write(body, end_stream=True)
+            head = await stream.head()
+        except BaseException:
+            stream.reset()
+            raise
+        status = next((int(value) for name, value in head if name == b":status"), 502)
+        headers = [field for field in head if not field[0].startswith(b":")]
+        return httpx.Response(status, headers=headers, stream=_Body(stream))
+
+
+_HOP_BY_HOP = frozenset({b"host", b"connection", b"transfer-encoding", b"content-length", b"keep-alive"})
+
+
+class _Body(httpx.AsyncByteStream):
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._ended = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            while chunk := await self._stream.read():
+                yield chunk
+            self._ended = True
+        except TunnelError:
+            self._ended = True
+            raise
+
+    async def aclose(self) -> None:
+        if not self._ended:
+            self._stream.reset()

@@ -1,0 +1,38 @@
+"""Types that cross a process border: their JSON form is the public API."""
+
+from kubently.schema.audit import AuditEvent, AuditRecord
+from kubently.schema.clusters import Cluster, ClusterState, ExecutorInfo
+from kubently.schema.commands import DEFAULT_TIMEOUT, MAX_TIMEOUT, Command, Ending, FleetCommand, Outcome
+from kubently.schema.findings import Blind, Coverage, Diagnosis, Evidence, Finding, ResourceRef, Severity
+from kubently.schema.identity import PERMISSIONS, KeyInfo, Permission, Principal, Role, TokenInfo
+from kubently.schema.ids import CLUSTER_ID_PATTERN, ClusterId, parse_cluster_id
+
+__all__ = [
+    "CLUSTER_ID_PATTERN",
+    "DEFAULT_TIMEOUT",
+    "MAX_TIMEOUT",
+    "PERMISSIONS",
+    "AuditEvent",
+    "AuditRecord",
+    "Blind",
+    "Cluster",
+    "ClusterId",
+    "ClusterState",
+    "Command",
+    "Coverage",
+    "Diagnosis",
+    "Ending",
+    "Evidence",
+    "ExecutorInfo",
+    "Finding",
+    "FleetCommand",
+    "KeyInfo",
+    "Outcome",
+    "Permission",
+    "Principal",
+    "ResourceRef",
+    "Role",
+    "Severity",
+    "TokenInfo",
+    "parse_cluster_id",
+]

@@ -1,0 +1,51 @@
+"""Clusters as the API shows them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import Field
+
+from kubently.schema.base import Frozen
+
+
+class ClusterState(StrEnum):
+    """Whether a cluster can be asked."""
+
+    CONNECTED = "connected"
+    """At least one executor holds a session."""
+    DRAINING = "draining"
+    """All its sessions drain."""
+    DISCONNECTED = "disconnected"
+    """It was here before."""
+    NEVER = "never-connected"
+    """Registered, and no executor has come yet."""
+
+
+class ExecutorInfo(Frozen):
+    """What an executor says of itself, and how it is connected."""
+
+    instance: str
+    """Random at each start of the executor."""
+    version: str
+    kubernetes_version: str = ""
+    """As its API server answers /version; empty when that failed."""
+    kube_system_uid: str = ""
+    """Uid of the namespace kube-system: a guard against two clusters with one id."""
+    capabilities: dict[str, str] = Field(default_factory=dict)
+    connected_at: datetime
+    rtt_seconds: float | None = None
+    """Round trip of the last ping."""
+
+
+class Cluster(Frozen):
+    """One registered cluster."""
+
+    id: str
+    state: ClusterState
+    labels: dict[str, str] = Field(default_factory=dict)
+    last_seen_at: datetime | None = None
+    executors: tuple[ExecutorInfo, ...] = ()
+    problem: str = ""
+    """What keeps it from working, in a sentence; empty when nothing is known."""

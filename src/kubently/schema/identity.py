@@ -1,0 +1,69 @@
+"""Who calls, and what they may touch."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from kubently.schema.base import Frozen
+
+
+class Role(StrEnum):
+    """What an API key may do."""
+
+    VIEWER = "viewer"
+    """See clusters and diagnose them."""
+    OPERATOR = "operator"
+    """Also run read-only commands and read the Kubernetes API."""
+    ADMIN = "admin"
+    """Also manage keys and executor tokens, and read the audit log."""
+
+
+class Permission(StrEnum):
+    """One thing a role allows."""
+
+    READ_CLUSTERS = "clusters.read"
+    DIAGNOSE = "clusters.diagnose"
+    RUN = "commands.run"
+    MANAGE = "identity.manage"
+    READ_AUDIT = "audit.read"
+
+
+PERMISSIONS: dict[Role, frozenset[Permission]] = {
+    Role.VIEWER: frozenset({Permission.READ_CLUSTERS, Permission.DIAGNOSE}),
+    Role.OPERATOR: frozenset({Permission.READ_CLUSTERS, Permission.DIAGNOSE, Permission.RUN}),
+    Role.ADMIN: frozenset(Permission),
+}
+
+
+class Principal(Frozen):
+    """An authenticated caller."""
+
+    name: str
+    """"key:<name>" for an API key."""
+    role: Role
+    clusters: tuple[str, ...] = ("*",)
+    """Shell-style patterns of the cluster ids it may see."""
+
+
+class KeyInfo(Frozen):
+    """An API key without its secret."""
+
+    id: str
+    name: str
+    role: Role
+    clusters: tuple[str, ...]
+    created_at: datetime
+
+
+class TokenInfo(Frozen):
+    """The executor tokens of one cluster without their secrets."""
+
+    cluster: str
+    count: int
+    """How many are valid at once: two during a rotation."""
+    hashed: bool
+    """False for a raw value that an operator wrote into the store."""
+    source: str
+    """"store" or "file"."""
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,260 @@
+"""Settings, read from the environment here and nowhere else."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from kubently.errors import ConfigError
+
+Environ = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """How the process logs."""
+
+    level: str = "info"
+    """``KUBENTLY_LOG_LEVEL``: debug, info, warning or error."""
+    json_lines: bool = True
+    """``KUBENTLY_LOG_FORMAT``: json (default) or console."""
+
+    @classmethod
+    def from_env(cls, environ: Environ) -> LogSettings:
+        """Read from *environ*. Raises ConfigError."""
+        level = environ.get("KUBENTLY_LOG_LEVEL", "info").lower()
+        if level not in ("debug", "info", "warning", "error"):
+            raise _bad("KUBENTLY_LOG_LEVEL", level, "use debug, info, warning or error")
+        kind = environ.get("KUBENTLY_LOG_FORMAT", "json").lower()
+        if kind not in ("json", "console"):
+            raise _bad("KUBENTLY_LOG_FORMAT", kind, "use json or console")
+        return cls(level, kind == "json")
+
+
+@dataclass(frozen=True, slots=True)
+class TimingSettings:
+    """Seconds of the tunnel's liveness; the same two names on API and executor."""
+
+    ping_after: float = 20.0
+    """``HEALTH_CHECK_INTERVAL``: silence after which a ping is sent; dead after 45 s or 1.5 times this, if larger."""
+    dial_timeout: float = 10.0
+    """``CONNECTION_TIMEOUT``: bound of each stage of a dial."""
+
+    @classmethod
+    def from_env(cls, environ: Environ) -> TimingSettings:
+        """Read from *environ*. Raises ConfigError."""
+        return cls(
+            _number(environ, "HEALTH_CHECK_INTERVAL", 20.0, low=1, high=600),
+            _number(environ, "CONNECTION_TIMEOUT", 10.0, low=1, high=300),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """The control plane's settings."""
+
+    listen: tuple[str, int] = ("127.0.0.1", 8080)
+    """``KUBENTLY_LISTEN``: host:port of REST, tunnel and Kubernetes API; ``0.0.0.0:8080`` in a container."""
+    metrics_listen: tuple[str, int] | None = None
+    """``KUBENTLY_METRICS_LISTEN``: host:port of /metrics without a key, for inside the cluster; empty for none."""
+    tls_cert: Path | None = None
+    """``KUBENTLY_TLS_CERT``: PEM chain, to serve TLS on the listener."""
+    tls_key: Path | None = None
+    """``KUBENTLY_TLS_KEY``: its key."""
+    store_url: str = "memory:"
+    """``KUBENTLY_STORE``: memory: or sqlite:///path."""
+    admin_key: str = field(default="", repr=False)
+    """``KUBENTLY_ADMIN_KEY`` or the content of ``KUBENTLY_ADMIN_KEY_FILE``: an API key of role admin, to begin with."""
+    tokens_dir: Path | None = None
+    """``KUBENTLY_EXECUTOR_TOKENS_DIR``: folder with one file per cluster id (a mounted Secret)."""
+    hosts: tuple[str, ...] = ()
+    """``KUBENTLY_HOSTS``: host names, comma-separated, that requests may name; empty accepts any."""
+    max_commands_per_cluster: int = 32
+    """``KUBENTLY_MAX_COMMANDS_PER_CLUSTER``: commands that run at once on one cluster; more get 429."""
+    timing: TimingSettings = TimingSettings()
+    log: LogSettings = LogSettings()
+
+    @classmethod
+    def from_env(cls, environ: Environ) -> ApiSettings:
+        """Read from *environ*. Raises ConfigError that names the variable."""
+        cert, key = _path(environ, "KUBENTLY_TLS_CERT"), _path(environ, "KUBENTLY_TLS_KEY")
+        if (cert is None) != (key is None):
+            raise ConfigError("KUBENTLY_TLS_CERT and KUBENTLY_TLS_KEY belong together", hint="set both or neither")
+        metrics = environ.get("KUBENTLY_METRICS_LISTEN", "")
+        return cls(
+            listen=_address("KUBENTLY_LISTEN", environ.get("KUBENTLY_LISTEN", "127.0.0.1:8080")),
+            metrics_listen=_address("KUBENTLY_METRICS_LISTEN", metrics) if metrics else None,
+            tls_cert=cert,
+            tls_key=key,
+            store_url=environ.get("KUBENTLY_STORE", "memory:"),
+            admin_key=_secret(environ, "KUBENTLY_ADMIN_KEY"),
+            tokens_dir=_path(environ, "KUBENTLY_EXECUTOR_TOKENS_DIR"),
+            hosts=tuple(h.strip().lower() for h in environ.get("KUBENTLY_HOSTS", "").split(",") if h.strip()),
+            max_commands_per_cluster=int(_number(environ, "KUBENTLY_MAX_COMMANDS_PER_CLUSTER", 32, low=1, high=10_000)),
+            timing=TimingSettings.from_env(environ),
+            log=LogSettings.from_env(environ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorSettings:
+    """The executor's settings."""
+
+    api_url: str
+    """``KUBENTLY_API_URL``: https://host[:port][/prefix]; http only where the network is trusted."""
+    cluster_id: str
+    """``KUBENTLY_CLUSTER_ID`` (or ``CLUSTER_ID``)."""
+    token: str = field(repr=False)
+    """``KUBENTLY_TOKEN`` or the content of ``KUBENTLY_TOKEN_FILE``."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """``KUBENTLY_LABELS``: name=value, comma-separated; shown and selectable in the API."""
+    ca_cert: str = ""
+    """``KUBENTLY_CA_CERT``: PEM file (or PEM text) trusted beside the system's roots."""
+    kubeconfig: Path | None = None
+    """``KUBENTLY_KUBECONFIG``: kubeconfig of the cluster; without one, the pod's service account."""
+    context: str = ""
+    """``KUBENTLY_CONTEXT``: context of that kubeconfig; empty for its current one."""
+    policy_file: Path | None = None
+    """``KUBENTLY_POLICY_FILE``: policy as YAML; without one, the read-only default. Unreadable: no start."""
+    kubectl: str = ""
+    """``KUBENTLY_KUBECTL``: path of kubectl; empty looks beside the interpreter and on PATH."""
+    state_dir: Path | None = None
+    """``KUBENTLY_STATE_DIR``: folder for kubectl's discovery cache and homes; empty: a temporary one."""
+    require_sandbox: bool = False
+    """``KUBENTLY_REQUIRE_SANDBOX``: refuse to run kubectl where the kernel offers no Landlock."""
+    max_output_bytes: int = 16 * 1024 * 1024
+    """``KUBENTLY_MAX_OUTPUT_BYTES``: output of one command beyond which it is cut with a marker."""
+    max_children: int = 4
+    """``KUBENTLY_MAX_CHILDREN``: kubectl processes at once; more commands wait."""
+    health_listen: tuple[str, int] | None = None
+    """``KUBENTLY_HEALTH_LISTEN``: host:port of /healthz, /readyz and /metrics; empty for none."""
+    instance: str = field(default_factory=lambda: secrets.token_hex(8))
+    """Random name of this run."""
+    hostname: str = field(default_factory=socket.gethostname)
+    timing: TimingSettings = TimingSettings()
+    log: LogSettings = LogSettings()
+
+    @classmethod
+    def from_env(cls, environ: Environ) -> ExecutorSettings:
+        """Read from *environ*. Raises ConfigError that names the variable."""
+        health = environ.get("KUBENTLY_HEALTH_LISTEN", "")
+        return cls(
+            api_url=_url("KUBENTLY_API_URL", _required(environ, "KUBENTLY_API_URL")),
+            cluster_id=environ.get("KUBENTLY_CLUSTER_ID")
+            or _required(environ, "CLUSTER_ID", also="KUBENTLY_CLUSTER_ID"),
+            token=_secret(environ, "KUBENTLY_TOKEN")
+            or _required(environ, "KUBENTLY_TOKEN", also="KUBENTLY_TOKEN_FILE"),
+            labels=_labels(environ.get("KUBENTLY_LABELS", "")),
+            ca_cert=environ.get("KUBENTLY_CA_CERT", ""),
+            kubeconfig=_path(environ, "KUBENTLY_KUBECONFIG"),
+            context=environ.get("KUBENTLY_CONTEXT", ""),
+            policy_file=_path(environ, "KUBENTLY_POLICY_FILE"),
+            kubectl=environ.get("KUBENTLY_KUBECTL", ""),
+            state_dir=_path(environ, "KUBENTLY_STATE_DIR"),
+            require_sandbox=_flag(environ, "KUBENTLY_REQUIRE_SANDBOX"),
+            max_output_bytes=int(_number(environ, "KUBENTLY_MAX_OUTPUT_BYTES", 16 * 1024 * 1024, low=1024, high=2**31)),
+            max_children=int(_number(environ, "KUBENTLY_MAX_CHILDREN", 4, low=1, high=256)),
+            health_listen=_address("KUBENTLY_HEALTH_LISTEN", health) if health else None,
+            timing=TimingSettings.from_env(environ),
+            log=LogSettings.from_env(environ),
+        )
+
+
+# ---------------------------------------------------------------------- reading
+
+
+def _bad(name: str, value: str, hint: str) -> ConfigError:
+    return ConfigError(f"{name}={value!r} cannot be used", hint=hint)
+
+
+def _required(environ: Environ, name: str, *, also: str = "") -> str:
+    value = environ.get(name, "")
+    if not value:
+        names = f"{also} or {name}" if also else name
+        raise ConfigError(f"{names} is not set", hint=f"set {also or name} in the environment")
+    return value
+
+
+def _number(environ: Environ, name: str, default: float, *, low: float, high: float) -> float:
+    text = environ.get(name, "")
+    if not text:
+        return default
+    try:
+        value = float(text.removesuffix("s"))
+    except ValueError:
+        raise _bad(name, text, "use a number") from None
+    if not low <= value <= high:
+        raise _bad(name, text, f"use a number from {low:g} to {high:g}")
+    return value
+
+
+def _flag(environ: Environ, name: str) -> bool:
+    text = environ.get(name, "").lower()
+    values: Mapping[str, bool] = {
+        "": False,
+        "false": False,
+        "0": False,
+        "no": False,
+        "true": True,
+        "1": True,
+        "yes": True,
+    }
+    if text not in values:
+        raise _bad(name, text, "use true or false")
+    return values[text]
+
+
+def _path(environ: Environ, name: str) -> Path | None:
+    return Path(environ[name]) if environ.get(name) else None
+
+
+def _secret(environ: Environ, name: str) -> str:
+    if environ.get(name):
+        return environ[name].strip()
+    path = _path(environ, f"{name}_FILE")
+    if path is None:
+        return ""
+    try:
+        return path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{name}_FILE={path} cannot be read: {error}", hint="check the path and its mount") from error
+
+
+def _address(name: str, text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not port.isdigit() or int(port) > 65535:
+        raise _bad(name, text, "use host:port, for example 0.0.0.0:8080")
+    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104  # an empty host means all, as it does for others
+
+
+def _url(name: str, text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("https", "http") or not parts.hostname or parts.query or parts.fragment:
+        raise _bad(name, text, "use https://host[:port][/prefix]")
+    if parts.username or parts.password:
+        raise ConfigError(f"{name} carries credentials", hint="put the token into KUBENTLY_TOKEN")
+    return text.rstrip("/")
+
+
+_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
+
+
+def _labels(text: str) -> Mapping[str, str]:
+    labels = {}
+    for part in filter(None, (p.strip() for p in text.split(","))):
+        name, _, value = part.partition("=")
+        if not _LABEL.fullmatch(name.rpartition("/")[2]) or (value and not _LABEL.fullmatch(value)):
+            raise _bad("KUBENTLY_LABELS", text, "use name=value pairs, comma-separated, as Kubernetes labels are")
+        labels[name] = value
+    return labels
+
+
+def process_environ() -> Environ:
+    """The environment of this process."""
+    return os.environ
