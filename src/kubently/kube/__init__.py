@@ -1,7 +1,7 @@
-"""What the Kubernetes API means: objects, request descriptions, policy, redaction. Decides, never asks."""
+"""What the Kubernetes API means: requests, policy, objects, redaction. Decides, never asks."""
 
 from __future__ import annotations
 
-from kubently.kube import objects
+from kubently.kube import headers, objects, paths, policy
 
-__all__ = ["objects"]
+__all__ = ["headers", "objects", "paths", "policy"]
