@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from kubently.kube import headers, objects, paths, policy
+from kubently.kube import headers, kubectl, objects, paths, policy
 
-__all__ = ["headers", "objects", "paths", "policy"]
+__all__ = ["headers", "kubectl", "objects", "paths", "policy"]
