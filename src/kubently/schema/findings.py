@@ -70,6 +70,8 @@ class Finding(Frozen):
     written as "get pods -n shop"."""
     symptoms: tuple[str, ...] = ()
     """Ids of findings that this one explains."""
+    affects: tuple[ResourceRef, ...] = ()
+    """Services and Ingresses that depend on the object at fault."""
 
 
 class Blind(Frozen):
@@ -97,6 +99,8 @@ class Diagnosis(Frozen):
     read_at: datetime
     """The cluster's own clock when the snapshot was taken."""
     findings: tuple[Finding, ...]
+    symptoms: tuple[Finding, ...] = ()
+    """Findings that others explain; those name them by id."""
     coverage: Coverage
     seconds: float = Field(default=0.0)
     """Time spent collecting and analysing."""

@@ -1,0 +1,37 @@
+"""Deterministic diagnosis: a snapshot of a cluster in, findings out, causes first."""
+
+from __future__ import annotations
+
+from kubently.analyzers import config, images
+from kubently.analyzers.base import Analyzer, Condition, analyzer
+from kubently.analyzers.diagnosis import Report, catalogue_of
+from kubently.analyzers.diagnosis import diagnose as _diagnose
+from kubently.analyzers.evidence import logs_wanted
+from kubently.analyzers.resources import RESOURCES, Resource
+from kubently.analyzers.snapshot import LogKey, Snapshot
+
+__all__ = [
+    "ANALYZERS",
+    "CATALOGUE",
+    "RESOURCES",
+    "Analyzer",
+    "Condition",
+    "LogKey",
+    "Report",
+    "Resource",
+    "Snapshot",
+    "analyzer",
+    "diagnose",
+    "logs_wanted",
+]
+
+ANALYZERS: tuple[Analyzer, ...] = (*images.ANALYZERS, *config.ANALYZERS)
+"""All analyzers of our own."""
+
+CATALOGUE: tuple[Condition, ...] = catalogue_of(ANALYZERS)
+"""Every condition that they can report, by code."""
+
+
+def diagnose(snapshot: Snapshot, analyzers: tuple[Analyzer, ...] = ANALYZERS) -> Report:
+    """Say what is wrong in a snapshot, most important first, and what was looked at."""
+    return _diagnose(snapshot, analyzers)

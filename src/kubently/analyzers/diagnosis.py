@@ -1,0 +1,48 @@
+"""Runs analyzers over a snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from kubently.analyzers import rank
+from kubently.analyzers.base import Analyzer, Condition
+from kubently.analyzers.snapshot import Snapshot
+from kubently.schema.findings import Blind, Coverage, Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a diagnosis says."""
+
+    findings: tuple[Finding, ...]
+    """Causes, and what nothing else explains, most important first."""
+    symptoms: tuple[Finding, ...]
+    """Findings that a cause explains: its ``symptoms`` hold their ids."""
+    coverage: Coverage
+
+
+def diagnose(snapshot: Snapshot, analyzers: Sequence[Analyzer]) -> Report:
+    """Run every analyzer, fold symptoms into causes, order what remains."""
+    found = [finding for item in analyzers for finding in item.run(snapshot)]
+    ranked = rank.rank(snapshot, found, {condition.code: condition for condition in catalogue_of(analyzers)})
+    return Report(ranked.findings, ranked.symptoms, _coverage(snapshot, analyzers))
+
+
+def catalogue_of(analyzers: Iterable[Analyzer]) -> tuple[Condition, ...]:
+    """Return the conditions of *analyzers* in the order of their codes, each once."""
+    conditions = {condition.code: condition for item in analyzers for condition in item.conditions}
+    return tuple(conditions[code] for code in sorted(conditions))
+
+
+def _coverage(snapshot: Snapshot, analyzers: Sequence[Analyzer]) -> Coverage:
+    known = {gap.resource for gap in snapshot.blind}
+    needed = {resource for item in analyzers for resource in item.needs}
+    unread = sorted(str(resource) for resource in needed if resource not in snapshot.resources)
+    gaps = tuple(Blind(resource=name, reason="not in the snapshot") for name in unread if name not in known)
+    return Coverage(
+        objects=sum(len(members) for members in snapshot.resources.values()),
+        resources=tuple(sorted(str(resource) for resource in snapshot.resources)),
+        analyzers=tuple(item.id for item in analyzers),
+        blind=(*snapshot.blind, *gaps),
+    )

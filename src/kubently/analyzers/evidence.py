@@ -1,0 +1,43 @@
+"""Which logs are worth reading: those of containers that fail, one pod for each workload and container."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kubently.analyzers import containers
+from kubently.analyzers.containers import Container
+from kubently.analyzers.resources import PODS
+from kubently.analyzers.snapshot import LogKey, Snapshot
+from kubently.kube import objects
+
+
+def logs_wanted(snapshot: Snapshot, *, limit: int) -> tuple[tuple[LogKey, ...], ...]:
+    """Return for at most *limit* failing containers the logs to read, the most telling first in each group."""
+    wanted: dict[tuple[object, str], tuple[LogKey, ...]] = {}
+    for pod in snapshot.members(PODS):
+        if containers.is_finished(pod):
+            continue
+        for container in containers.containers_of(pod):
+            runs = tuple(_runs(container))
+            if runs:
+                keys = tuple(_key(container, previous=previous) for previous in runs)
+                wanted.setdefault((snapshot.workload_of(pod), container.name), keys)
+    return tuple(wanted.values())[:limit]
+
+
+def _runs(container: Container) -> Iterator[bool]:
+    """Yield for each run worth reading whether it is the previous one."""
+    ended = container.last_termination
+    if container.termination is not None:
+        if container.termination.exit_code != 0 or container.restarts > 0:
+            yield False
+    elif ended is not None and (ended.exit_code != 0 or container.waiting_reason == "CrashLoopBackOff"):
+        yield True
+        if container.is_running:
+            yield False
+    elif container.is_running and not container.is_ready and not container.is_init:
+        yield False
+
+
+def _key(container: Container, *, previous: bool) -> LogKey:
+    return LogKey(objects.namespace(container.pod), objects.name(container.pod), container.name, previous)

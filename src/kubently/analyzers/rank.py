@@ -1,0 +1,101 @@
+"""Causes first: folds symptoms into what explains them, and orders the rest.
+
+A finding is a symptom of another if its condition names the other's code in ``symptom_of`` and its object is the
+other's object or depends on it: an Ingress on its Services, a Service on the workloads that its selector reaches, a
+workload on the claims and configuration that its pods name. Chains end at their last cause. A cause is at least as
+severe as its worst symptom.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from kubently.analyzers.base import Condition
+from kubently.analyzers.relations import Relations
+from kubently.analyzers.snapshot import Snapshot
+from kubently.schema.findings import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """Findings of one cluster, most important first."""
+
+    findings: tuple[Finding, ...]
+    """Causes, and what nothing else explains."""
+    symptoms: tuple[Finding, ...]
+    """Findings that one of the causes explains; each is named in at least one cause's ``symptoms``."""
+
+
+def rank(snapshot: Snapshot, findings: Iterable[Finding], catalogue: Mapping[str, Condition]) -> Ranked:
+    """Fold and order *findings*; of several with one id the first is kept."""
+    unique = list({finding.id: finding for finding in reversed(list(findings))}.values())
+    relations = Relations(snapshot)
+    causes = _causes(relations, unique, catalogue)
+    roots = {finding.id: _roots(finding.id, causes) for finding in unique}
+    symptoms = [finding for finding in unique if roots[finding.id] != {finding.id}]
+    folded = {finding.id for finding in symptoms}
+    top = [
+        _with_symptoms(relations, cause, [item for item in symptoms if cause.id in roots[item.id]])
+        for cause in unique
+        if cause.id not in folded
+    ]
+    return Ranked(tuple(sorted(top, key=_importance)), tuple(sorted(symptoms, key=_importance)))
+
+
+def _causes(
+    relations: Relations, findings: Sequence[Finding], catalogue: Mapping[str, Condition]
+) -> dict[str, set[str]]:
+    """Map each finding to those that explain it directly."""
+    by_object: dict[object, list[Finding]] = {}
+    for finding in findings:
+        by_object.setdefault(finding.objects[0], []).append(finding)
+    causes: dict[str, set[str]] = {}
+    for finding in findings:
+        condition = catalogue.get(finding.code)
+        if condition is None or not condition.symptom_of:
+            continue
+        causes[finding.id] = {
+            other.id
+            for ref in relations.needs(finding.objects[0])
+            for other in by_object.get(ref, ())
+            if other.id != finding.id and _names(condition.symptom_of, other.code)
+        }
+    return causes
+
+
+def _names(patterns: Sequence[str], code: str) -> bool:
+    return any(code == pattern or (pattern.endswith("/*") and code.startswith(pattern[:-1])) for pattern in patterns)
+
+
+def _roots(finding_id: str, causes: Mapping[str, set[str]]) -> set[str]:
+    """Return the last causes behind a finding; itself if it has none, or if its causes lead in a circle only."""
+    roots: set[str] = set()
+    seen = {finding_id}
+    open_ids = [finding_id]
+    while open_ids:
+        current = open_ids.pop()
+        direct = causes.get(current, set())
+        if not direct:
+            roots.add(current)
+        open_ids.extend(direct - seen)
+        seen |= direct
+    return roots or {finding_id}
+
+
+def _with_symptoms(relations: Relations, cause: Finding, symptoms: Sequence[Finding]) -> Finding:
+    ordered = sorted(symptoms, key=_importance)
+    severity = min((cause.severity, *(item.severity for item in ordered)), key=lambda item: item.rank)
+    return cause.model_copy(
+        update={
+            "severity": severity,
+            "symptoms": tuple(item.id for item in ordered),
+            "affects": relations.affects(cause.objects[0]),
+        }
+    )
+
+
+def _importance(finding: Finding) -> tuple[int, int, int, str, str]:
+    """Sort by severity, then by how many Services and Ingresses, then objects, are concerned; then by name."""
+    reach = len(finding.affects) + len(finding.symptoms)
+    return finding.severity.rank, -reach, -len(finding.objects), finding.code, str(finding.objects[0])

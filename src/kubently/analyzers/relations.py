@@ -1,0 +1,102 @@
+"""Who depends on whom: Ingress on Service, Service on workload, workload on claims and configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kubently.analyzers.resources import INGRESSES, PERSISTENT_VOLUME_CLAIMS, PODS, SERVICES, WORKLOADS
+from kubently.analyzers.snapshot import Snapshot
+from kubently.kube import objects
+from kubently.kube.objects import KubeObject
+from kubently.schema.findings import ResourceRef
+
+
+class Relations:
+    """The dependencies between the objects of one snapshot."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._needs: dict[ResourceRef, set[ResourceRef]] = {}
+        self._needed_by: dict[ResourceRef, set[ResourceRef]] = {}
+        for ref, needed in _edges(snapshot):
+            self._needs.setdefault(ref, set()).add(needed)
+            self._needed_by.setdefault(needed, set()).add(ref)
+
+    def needs(self, ref: ResourceRef) -> set[ResourceRef]:
+        """Return *ref* and all that it depends on, directly or not."""
+        return _closure(ref, self._needs)
+
+    def affects(self, ref: ResourceRef) -> tuple[ResourceRef, ...]:
+        """Return the Services and Ingresses that depend on *ref*."""
+        dependents = _closure(ref, self._needed_by) - {ref}
+        return tuple(sorted((item for item in dependents if item.kind in ("Service", "Ingress")), key=str))
+
+
+def _closure(ref: ResourceRef, edges: dict[ResourceRef, set[ResourceRef]]) -> set[ResourceRef]:
+    found = {ref}
+    open_refs = [ref]
+    while open_refs:
+        fresh = edges.get(open_refs.pop(), set()) - found
+        found |= fresh
+        open_refs.extend(fresh)
+    return found
+
+
+def _edges(snapshot: Snapshot) -> Iterator[tuple[ResourceRef, ResourceRef]]:
+    for ingress in snapshot.members(INGRESSES):
+        for name in backend_services(ingress):
+            service = ResourceRef(kind="Service", namespace=objects.namespace(ingress), name=name)
+            yield objects.ref(ingress), service
+    for service_object in snapshot.members(SERVICES):
+        for workload in workloads_behind(snapshot, service_object):
+            yield objects.ref(service_object), workload
+    yield from _workload_edges(snapshot)
+
+
+def _workload_edges(snapshot: Snapshot) -> Iterator[tuple[ResourceRef, ResourceRef]]:
+    for pod in snapshot.members(PODS):
+        workload = snapshot.workload_of(pod)
+        for claim in claims_of(pod):
+            yield (
+                workload,
+                ResourceRef(kind=PERSISTENT_VOLUME_CLAIMS.kind, namespace=objects.namespace(pod), name=claim),
+            )
+    for resource in WORKLOADS:
+        for member in snapshot.members(resource):
+            owner = objects.controller(member)
+            above = snapshot.by_uid(owner.uid) if owner is not None and owner.uid else None
+            if above is not None:
+                yield objects.ref(above), objects.ref(member)
+
+
+def backend_services(ingress: KubeObject) -> Iterator[str]:
+    """Yield the names of the Services that an Ingress sends to."""
+    default = objects.text(ingress, "spec", "defaultBackend", "service", "name")
+    paths = (
+        path for rule in objects.mappings(ingress, "spec", "rules") for path in objects.mappings(rule, "http", "paths")
+    )
+    for name in (default, *(objects.text(path, "backend", "service", "name") for path in paths)):
+        if name and name.isascii():
+            yield name
+
+
+def workloads_behind(snapshot: Snapshot, service: KubeObject) -> set[ResourceRef]:
+    """Return the workloads whose pods, present or to come, a Service's selector reaches."""
+    selector, namespace = objects.mapping(service, "spec", "selector"), objects.namespace(service)
+    found = {snapshot.workload_of(pod) for pod in snapshot.select_pods(namespace, selector)}
+    for resource in WORKLOADS:
+        for member in snapshot.members(resource, namespace):
+            if objects.map_selects(selector, objects.pod_labels(member)):
+                found.add(objects.ref(member))
+    return found
+
+
+def claims_of(pod: KubeObject) -> Iterator[str]:
+    """Yield the names of the claims that a pod mounts."""
+    for volume in objects.mappings(pod, "spec", "volumes"):
+        name = objects.text(volume, "persistentVolumeClaim", "claimName")
+        if not name and objects.mapping(volume, "ephemeral"):
+            # The claim of a generic ephemeral volume is named after pod and volume.
+            name = f"{objects.name(pod)}-{objects.text(volume, 'name')}"
+        if name and name.isascii():
+            yield name

@@ -1,0 +1,250 @@
+"""What was read from a cluster, indexed for analyzers.
+
+A snapshot is a value: analyzers ask it, nothing changes it. Indexes are built when first asked for. Objects that no
+apiserver could have stored (not a mapping, no usable name) are left out, so that analyzers meet only objects with a
+name, a namespace and a kind; everything below that may still have any shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import NamedTuple
+
+from kubently.analyzers.events import Event, parse_event
+from kubently.analyzers.resources import EVENTS, PODS, RESOURCES, Resource, resource_of
+from kubently.kube import objects
+from kubently.kube.objects import KubeObject
+from kubently.schema.findings import Blind, ResourceRef
+
+
+class LogKey(NamedTuple):
+    """Whose log: *previous* is the container's run before the current one."""
+
+    namespace: str
+    pod: str
+    container: str
+    previous: bool
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Objects of one cluster at one instant, with logs of failing pods and a record of what could not be read."""
+
+    resources: Mapping[Resource, Sequence[KubeObject]]
+    """The objects that were read; a resource that was not read is not a key."""
+    read_at: datetime
+    """The cluster's own clock when reading began."""
+    logs: Mapping[LogKey, str] = field(default_factory=dict)
+    """Tails of logs."""
+    blind: tuple[Blind, ...] = ()
+    """What could not be read, or not in full."""
+    namespace: str | None = None
+    """The only namespace that was read, or None for all."""
+
+    @classmethod
+    def of(
+        cls,
+        members: Iterable[object],
+        *,
+        read_at: datetime,
+        logs: Mapping[LogKey, str] | None = None,
+        blind: Iterable[Blind] = (),
+        namespace: str | None = None,
+    ) -> Snapshot:
+        """Make a snapshot from loose objects, as an archive holds them.
+
+        Every known resource counts as read except those that *blind* names; kinds that no analyzer reads are dropped.
+        """
+        gaps = tuple(blind)
+        unread = {gap.resource for gap in gaps}
+        found: dict[Resource, list[KubeObject]] = {item: [] for item in RESOURCES if str(item) not in unread}
+        for member in members:
+            resource = resource_of(objects.group(member), objects.kind(member))
+            if resource is not None and isinstance(member, Mapping):
+                found.setdefault(resource, []).append(member)
+        return cls(found, read_at, logs or {}, gaps, namespace)
+
+    # ---- objects
+
+    def members(self, resource: Resource, namespace: str | None = None) -> Sequence[KubeObject]:
+        """Return the objects of a resource, of one namespace or of all."""
+        if namespace is None:
+            return self._lists.get(resource, ())
+        return self._by_namespace.get((resource, namespace), ())
+
+    def get(self, resource: Resource, namespace: str, name: str) -> KubeObject | None:
+        """Return one object by name; None means only that it was not read, see `is_complete`."""
+        return self._by_name.get((resource, namespace if resource.is_namespaced else "", name))
+
+    def find(self, ref: ResourceRef) -> KubeObject | None:
+        """Return the object that *ref* names, if it was read."""
+        resource = resource_of(ref.group, ref.kind)
+        return self.get(resource, ref.namespace, ref.name) if resource else None
+
+    def by_uid(self, uid: str) -> KubeObject | None:
+        """Return the object with this uid, if it was read."""
+        return self._by_uid.get(uid)
+
+    def owned(self, owner: KubeObject) -> Sequence[KubeObject]:
+        """Return the objects that *owner* controls."""
+        return self._by_controller.get(objects.uid(owner), ()) if objects.uid(owner) else ()
+
+    def workload_of(self, pod: KubeObject) -> ResourceRef:
+        """Return what a person would change to change this pod: its Deployment, CronJob, ..., or the pod itself."""
+        return self._workloads.get((objects.namespace(pod), objects.name(pod))) or objects.ref(pod)
+
+    def pods_of(self, workload: ResourceRef) -> Sequence[KubeObject]:
+        """Return the pods of which *workload* is the `workload_of`."""
+        return self._pods_of.get(workload, ())
+
+    def select_pods(self, namespace: str, labels: object) -> Sequence[KubeObject]:
+        """Return the pods of a namespace that carry all pairs of a plain label map; an empty map selects none."""
+        pairs = objects.string_map({"labels": labels}, "labels").items()
+        candidates = (self._pods_by_label.get((namespace, key, value), []) for key, value in pairs)
+        fewest = min(candidates, key=len, default=[])
+        return [pod for pod in fewest if objects.map_selects(labels, objects.labels(pod))]
+
+    def is_complete(self, resource: Resource, namespace: str | None = None) -> bool:
+        """Say whether an object that is not here does not exist: the resource was read, in full, there."""
+        if resource not in self.resources or str(resource) in self._gaps:
+            return False
+        return self.namespace is None or not resource.is_namespaced or namespace == self.namespace
+
+    # ---- events, logs, time
+
+    def events(self, subject: KubeObject, *reasons: str) -> Sequence[Event]:
+        """Return the events about an object, newest first, of the given reasons or of all."""
+        return self.events_about(objects.ref(subject), *reasons, uid=objects.uid(subject))
+
+    def events_about(self, ref: ResourceRef, *reasons: str, uid: str = "") -> Sequence[Event]:
+        """Return the events about a named object, newest first; *uid* leaves out those about a namesake before it."""
+        return [
+            event
+            for event in self._events.get((ref.kind, ref.namespace, ref.name), ())
+            if (not reasons or event.reason in reasons) and (not uid or event.uid in ("", uid))
+        ]
+
+    def log(self, pod: KubeObject, container: str, *, previous: bool) -> str:
+        """Return the tail of a container's log, or an empty string."""
+        return self.logs.get(LogKey(objects.namespace(pod), objects.name(pod), container, previous), "")
+
+    def age(self, instant: datetime | None) -> timedelta:
+        """Return how long ago something was by the cluster's clock; unknown or future instants give zero."""
+        if instant is None:
+            return timedelta()
+        return max(self.read_at - instant, timedelta())
+
+    # ---- indexes
+
+    @cached_property
+    def _gaps(self) -> frozenset[str]:
+        return frozenset(gap.resource for gap in self.blind)
+
+    @cached_property
+    def _lists(self) -> dict[Resource, tuple[KubeObject, ...]]:
+        return {
+            resource: tuple(_typed(member, resource) for member in members if _is_sound(member, resource))
+            for resource, members in self.resources.items()
+        }
+
+    @cached_property
+    def _by_name(self) -> dict[tuple[Resource, str, str], KubeObject]:
+        return {
+            (resource, objects.namespace(member), objects.name(member)): member
+            for resource, members in self._lists.items()
+            for member in members
+        }
+
+    @cached_property
+    def _by_namespace(self) -> dict[tuple[Resource, str], list[KubeObject]]:
+        index: dict[tuple[Resource, str], list[KubeObject]] = {}
+        for resource, members in self._lists.items():
+            for member in members:
+                index.setdefault((resource, objects.namespace(member)), []).append(member)
+        return index
+
+    @cached_property
+    def _by_uid(self) -> dict[str, KubeObject]:
+        return {
+            objects.uid(member): member for members in self._lists.values() for member in members if objects.uid(member)
+        }
+
+    @cached_property
+    def _by_controller(self) -> dict[str, list[KubeObject]]:
+        index: dict[str, list[KubeObject]] = {}
+        for members in self._lists.values():
+            for member in members:
+                controller = objects.controller(member)
+                if controller is not None and controller.uid:
+                    index.setdefault(controller.uid, []).append(member)
+        return index
+
+    @cached_property
+    def _pods_by_label(self) -> dict[tuple[str, str, str], list[KubeObject]]:
+        index: dict[tuple[str, str, str], list[KubeObject]] = {}
+        for pod in self.members(PODS):
+            for key, value in objects.labels(pod).items():
+                index.setdefault((objects.namespace(pod), key, value), []).append(pod)
+        return index
+
+    @cached_property
+    def _workloads(self) -> dict[tuple[str, str], ResourceRef]:
+        return {
+            (objects.namespace(pod), objects.name(pod)): _climb(self, pod, objects.ref(pod), _CLIMBED_FROM)
+            for pod in self.members(PODS)
+        }
+
+    @cached_property
+    def _pods_of(self) -> dict[ResourceRef, list[KubeObject]]:
+        index: dict[ResourceRef, list[KubeObject]] = {}
+        for pod in self.members(PODS):
+            index.setdefault(self.workload_of(pod), []).append(pod)
+        return index
+
+    @cached_property
+    def _events(self) -> dict[tuple[str, str, str], list[Event]]:
+        index: dict[tuple[str, str, str], list[Event]] = {}
+        for member in self.members(EVENTS):
+            event = parse_event(member)
+            index.setdefault((event.kind, event.namespace, event.name), []).append(event)
+        for events in index.values():
+            events.sort(key=lambda event: event.last_at or _LONG_AGO, reverse=True)
+        return index
+
+
+_LONG_AGO = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+
+
+_CLIMBED_FROM = ("Pod", "ReplicaSet", "Job")
+"""Kinds that stand for their controller. A StatefulSet that an operator's object owns is still what a person knows."""
+
+
+def _climb(snapshot: Snapshot, member: KubeObject, ref: ResourceRef, climbed_from: tuple[str, ...]) -> ResourceRef:
+    """Follow controllers upwards; each kind is climbed from once, so that a circle of owners ends."""
+    owner = objects.controller(member)
+    # Static pods are controlled by their Node, which is not what a person would change.
+    if ref.kind not in climbed_from or owner is None or owner.kind == "Node" or not _is_plain(owner):
+        return ref
+    above = ResourceRef(group=owner.group, kind=owner.kind, namespace=ref.namespace, name=owner.name)
+    rest = tuple(kind for kind in climbed_from if kind != ref.kind)
+    return _climb(snapshot, snapshot.find(above) or {}, above, rest)
+
+
+def _is_plain(owner: objects.OwnerReference) -> bool:
+    return bool(owner.name and owner.kind) and all(part.isascii() for part in (owner.name, owner.kind, owner.group))
+
+
+def _is_sound(member: object, resource: Resource) -> bool:
+    """Say whether names can be shown and compared: Kubernetes names are ASCII, and the namespace fits the scope."""
+    name, namespace = objects.name(member), objects.namespace(member)
+    return bool(name) and name.isascii() and namespace.isascii() and bool(namespace) == resource.is_namespaced
+
+
+def _typed(member: KubeObject, resource: Resource) -> KubeObject:
+    """Give *member* the kind and apiVersion that members of a list come without."""
+    if objects.kind(member) == resource.kind:
+        return member
+    return {**member, "kind": resource.kind, "apiVersion": resource.api_version}

@@ -1,0 +1,8 @@
+"""Asks an apiserver: a client over any httpx transport, and the collector of snapshots for a diagnosis."""
+
+from __future__ import annotations
+
+from kubently.kubeclient.client import KubeClient, Listing, status_code
+from kubently.kubeclient.collect import collect
+
+__all__ = ["KubeClient", "Listing", "collect", "status_code"]

@@ -1,0 +1,178 @@
+"""Asks one apiserver, over whatever transport the caller's httpx client has.
+
+An answer that is not a success is a `KubeError` with the apiserver's Status; failures to reach the apiserver are
+raised as the transport raises them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx
+
+from kubently.analyzers import Resource
+from kubently.errors import KubeError
+from kubently.kube import objects
+
+PAGE = 500
+"""Objects asked for at once, as kubectl does: large enough to need few round trips, small enough for the apiserver."""
+
+_GONE = 410
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The objects of one resource."""
+
+    members: tuple[dict[str, Any], ...]
+    """Without managedFields; each with its kind and apiVersion."""
+    is_complete: bool
+    """False if the caller took no more."""
+    remaining: int
+    """How many more the apiserver says there are; 0 if it does not say."""
+    served_at: datetime | None
+    """The Date of the first answer: the cluster's clock."""
+
+
+class KubeClient:
+    """A reader of one cluster. The httpx client is the caller's: its base URL, its credentials, its closing."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self._http = http
+
+    async def get(self, path: str, **query: str | int | bool) -> dict[str, Any]:
+        """Return the object at a URL path such as "/api/v1/namespaces/shop/pods/web-1".
+
+        Raises KubeError if the apiserver refuses or answers anything but a JSON object.
+        """
+        document, _ = await self._document(path, query)
+        return document
+
+    async def version(self) -> dict[str, Any]:
+        """Return what GET /version says."""
+        return await self.get("/version")
+
+    async def list(
+        self,
+        resource: Resource,
+        *,
+        namespace: str | None = None,
+        selector: str = "",
+        take: Callable[[int], bool] | None = None,
+    ) -> Listing:
+        """Return the objects of a resource, page by page.
+
+        *take* is told the size of every page and says whether to ask for the next. A list that the apiserver forgets
+        between two pages (410) is begun again once.
+        """
+        try:
+            return await self._pages(resource, namespace, selector, take)
+        except KubeError as error:
+            if status_code(error) != _GONE:
+                raise
+        return await self._pages(resource, namespace, selector, take)
+
+    async def logs(
+        self,
+        namespace: str,
+        pod: str,
+        container: str,
+        *,
+        previous: bool = False,
+        tail_lines: int = 200,
+        limit_bytes: int = 64 * 1024,
+    ) -> str:
+        """Return the end of a container's log; bytes that are not UTF-8 become replacement characters."""
+        query: dict[str, str | int | bool] = {"container": container, "tailLines": tail_lines}
+        if previous:
+            query["previous"] = True
+        path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
+        parts = bytearray()
+        async with self._http.stream("GET", path, params=_encoded(query)) as response:
+            await _raise_for_status(response)
+            async for part in response.aiter_bytes():
+                parts += part
+                # limitBytes would keep the beginning of the tail; what matters is its end.
+                del parts[:-limit_bytes]
+        return parts.decode("utf-8", "replace")
+
+    async def _pages(
+        self, resource: Resource, namespace: str | None, selector: str, take: Callable[[int], bool] | None
+    ) -> Listing:
+        members: list[dict[str, Any]] = []
+        served_at: datetime | None = None
+        query: dict[str, str | int | bool] = {"limit": PAGE}
+        if selector:
+            query["labelSelector"] = selector
+        while True:
+            page, date = await self._document(resource.path(namespace), query)
+            served_at = served_at or date
+            fresh = [_slim(member) for member in objects.members(page)]
+            members.extend(fresh)
+            wants_more = take is None or take(len(fresh))
+            token = objects.text(page, "metadata", "continue")
+            if not token:
+                return Listing(tuple(members), is_complete=True, remaining=0, served_at=served_at)
+            if not wants_more:
+                remaining = objects.integer(page, "metadata", "remainingItemCount")
+                return Listing(tuple(members), is_complete=False, remaining=remaining, served_at=served_at)
+            query["continue"] = token
+
+    async def _document(
+        self, path: str, query: Mapping[str, str | int | bool]
+    ) -> tuple[dict[str, Any], datetime | None]:
+        headers = {"Accept": "application/json"}
+        async with self._http.stream("GET", path, params=_encoded(query), headers=headers) as response:
+            await _raise_for_status(response)
+            document = _parse(await response.aread())
+            if document is None:
+                raise KubeError(f"the answer to GET {path} is not a JSON object")
+            return document, _date(response)
+
+
+def status_code(error: KubeError) -> int:
+    """Return the HTTP status that an apiserver refused with, 0 if the error does not say."""
+    return objects.integer(error.details, "status", "code")
+
+
+async def _raise_for_status(response: httpx.Response) -> None:
+    if response.is_success:
+        return
+    status = _parse(await response.aread()) or {}
+    if objects.kind(status) != "Status":
+        status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": objects.text(status, "detail")}
+    status["code"] = response.status_code
+    message = objects.text(status, "message") or f"the apiserver answered {response.status_code}"
+    raise KubeError(message[:1000], details={"status": status})
+
+
+def _parse(body: bytes) -> dict[str, Any] | None:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _slim(member: dict[str, Any]) -> dict[str, Any]:
+    """Drop managedFields, often half of an object; only the history of changes needs them."""
+    metadata = member.get("metadata")
+    if isinstance(metadata, dict):
+        metadata.pop("managedFields", None)
+    return member
+
+
+def _date(response: httpx.Response) -> datetime | None:
+    try:
+        return parsedate_to_datetime(response.headers.get("date", "")).astimezone(UTC)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _encoded(query: Mapping[str, str | int | bool]) -> dict[str, str]:
+    return {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in query.items()}

@@ -1,0 +1,177 @@
+"""Reads a bounded snapshot of a cluster: only what the chosen analyzers need, and a record of what could not be read.
+
+First all resources are listed side by side, then, if an analyzer reads logs, the tails of failing containers. A list
+that is refused, fails or does not end in time is a `Blind` entry, not an error: a diagnosis of the rest is worth
+having.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import datetime
+from typing import TypeVar
+
+import anyio
+import httpx
+
+from kubently.analyzers import Analyzer, LogKey, Resource, Snapshot, logs_wanted
+from kubently.errors import KubeError, KubentlyError
+from kubently.kubeclient.client import KubeClient, Listing, status_code
+from kubently.schema.findings import Blind
+
+PARALLEL = 8
+"""Requests in flight for one cluster: a well-behaved client takes no more of the apiserver's seats."""
+
+LOG_CONTAINERS = 50
+"""Failing containers whose logs are read."""
+
+LOG_BYTES = 64 * 1024
+"""Bytes kept of one log."""
+
+_Thing = TypeVar("_Thing")
+
+_FORBIDDEN = 403
+_NOT_FOUND = 404
+
+
+async def collect(
+    client: KubeClient,
+    *,
+    analyzers: Iterable[Analyzer],
+    now: datetime,
+    namespace: str | None = None,
+    max_objects: int = 50_000,
+    log_lines: int = 200,
+    timeout: float = 30.0,
+) -> Snapshot:
+    """Read what *analyzers* need of one namespace or of all.
+
+    *now* is the snapshot's time only if the apiserver sends no Date. *timeout* in seconds bounds the whole reading;
+    *max_objects* is exceeded by at most one page for each request in flight. Raises what the transport raises if the
+    cluster cannot be reached at all.
+    """
+    chosen = tuple(analyzers)
+    collector = _Collector(client, namespace, max_objects, log_lines, timeout)
+    with anyio.move_on_after(timeout):
+        await collector.read_resources(_needed(chosen))
+        if any(item.needs_logs for item in chosen):
+            await collector.read_logs(collector.snapshot(now))
+    collector.raise_if_unreachable()
+    return collector.snapshot(now)
+
+
+def _needed(analyzers: Sequence[Analyzer]) -> list[Resource]:
+    """Return the resources to list; events, often the most, come last, so that a full budget costs them first."""
+    resources = {resource for item in analyzers for resource in item.needs}
+    return sorted(resources, key=lambda resource: (resource.plural == "events", str(resource)))
+
+
+class _Collector:
+    """One reading in progress."""
+
+    def __init__(
+        self, client: KubeClient, namespace: str | None, max_objects: int, log_lines: int, timeout: float
+    ) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._max_objects = max_objects
+        self._log_lines = log_lines
+        self._timeout = timeout
+        self._slots = anyio.CapacityLimiter(PARALLEL)
+        self._objects = 0
+        self._unread: dict[str, None] = {}
+        self._listings: dict[Resource, Listing] = {}
+        self._logs: dict[LogKey, str] = {}
+        self._blind: list[Blind] = []
+        self._failure: KubentlyError | httpx.TransportError | None = None
+
+    async def read_resources(self, resources: Sequence[Resource]) -> None:
+        """List all *resources* side by side."""
+        self._unread.update(dict.fromkeys(map(str, resources)))
+        await self._side_by_side(self._list, resources)
+
+    async def read_logs(self, snapshot: Snapshot) -> None:
+        """Read the logs of failing containers."""
+        groups = logs_wanted(snapshot, limit=LOG_CONTAINERS)
+        self._unread.update(dict.fromkeys(_log_name(group[0]) for group in groups))
+        await self._side_by_side(self._read_log, groups)
+
+    def snapshot(self, now: datetime) -> Snapshot:
+        """Return what was read so far."""
+        dates = [listing.served_at for listing in self._listings.values() if listing.served_at is not None]
+        late = (Blind(resource=name, reason=f"not read within {self._timeout:g} s") for name in self._unread)
+        return Snapshot(
+            resources={resource: listing.members for resource, listing in self._listings.items()},
+            read_at=min(dates, default=now),
+            logs=dict(self._logs),
+            blind=(*self._blind, *late),
+            namespace=self._namespace,
+        )
+
+    def raise_if_unreachable(self) -> None:
+        """Raise the first failure of the transport if nothing could be read."""
+        if self._failure is not None and not self._listings:
+            raise self._failure
+
+    async def _side_by_side(self, read: Callable[[_Thing], Awaitable[None]], things: Sequence[_Thing]) -> None:
+        async def read_in_turn(thing: _Thing) -> None:
+            async with self._slots:
+                await read(thing)
+
+        async with anyio.create_task_group() as tasks:
+            for thing in things:
+                tasks.start_soon(read_in_turn, thing)
+
+    async def _list(self, resource: Resource) -> None:
+        name = str(resource)
+        try:
+            listing = await self._client.list(resource, namespace=self._namespace, take=self._take)
+        except (KubentlyError, httpx.TransportError) as error:
+            self._miss(name, error)
+            return
+        self._unread.pop(name, None)
+        self._listings[resource] = listing
+        if not listing.is_complete:
+            more = f", about {listing.remaining} more exist" if listing.remaining else ""
+            read = f"only {len(listing.members)} were read{more}"
+            self._blind.append(Blind(resource=name, reason=f"{read}: the limit is {self._max_objects} objects in all"))
+
+    async def _read_log(self, group: tuple[LogKey, ...]) -> None:
+        """Read the runs of one container; only if none can be read is that worth a word."""
+        failure: KubentlyError | httpx.TransportError | None = None
+        for key in group:
+            try:
+                self._logs[key] = await self._client.logs(
+                    key.namespace,
+                    key.pod,
+                    key.container,
+                    previous=key.previous,
+                    tail_lines=self._log_lines,
+                    limit_bytes=LOG_BYTES,
+                )
+            except (KubentlyError, httpx.TransportError) as error:
+                failure = failure or error
+        name = _log_name(group[0])
+        self._unread.pop(name, None)
+        if failure is not None and not any(key in self._logs for key in group):
+            self._miss(name, failure)
+
+    def _take(self, count: int) -> bool:
+        self._objects += count
+        return self._objects < self._max_objects
+
+    def _miss(self, name: str, error: KubentlyError | httpx.TransportError) -> None:
+        self._unread.pop(name, None)
+        self._blind.append(Blind(resource=name, reason=_reason(error)))
+        if not isinstance(error, KubeError):
+            self._failure = self._failure or error
+
+
+def _log_name(key: LogKey) -> str:
+    return f"logs {key.namespace}/{key.pod} {key.container}"
+
+
+def _reason(error: KubentlyError | httpx.TransportError) -> str:
+    code = status_code(error) if isinstance(error, KubeError) else 0
+    prefix = {_FORBIDDEN: "forbidden: ", _NOT_FOUND: "not served by this cluster: "}.get(code, "")
+    return f"{prefix}{error}"[:1000] or type(error).__name__
