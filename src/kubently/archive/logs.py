@@ -1,0 +1,216 @@
+"""Container logs: which container, which lines, and what kubelet says where there are none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from kubently.archive import answers, asked, format
+from kubently.kube import objects
+
+_STAMPED = re.compile(
+    rb"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})) ?(.*)", re.S
+)
+
+# A stream that follows has no end of its own; this is longer than any client waits.
+FOLLOW_SECONDS = 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """The query of a log request."""
+
+    previous: bool
+    follow: bool
+    timestamps: bool
+    tail: int | None
+    limit_bytes: int | None
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    stamp: bytes
+    """As written, or empty."""
+    written_at: datetime | None
+    """The line's own instant, or that of the last line before it that has one."""
+    content: bytes
+    """With its line end."""
+
+
+def as_log(archive: format.Archive, pod: objects.KubeObject, request: asked.Asked) -> answers.Answer:
+    """Answer a log request for an archived pod."""
+    options = _options(archive, request)
+    container = _container(pod, request.query.get("container", ""))
+    if not objects.text(pod, "spec", "nodeName"):
+        return answers.Answer(200, (), answers.TEXT)
+    content = _content(archive, pod, container, previous=options.previous)
+    chunks = (select(content, options),)
+    return answers.Answer(200, chunks, answers.TEXT, hold=FOLLOW_SECONDS if options.follow else 0.0)
+
+
+# ---- options
+
+
+def _options(archive: format.Archive, request: asked.Asked) -> _Options:
+    tail = _at_least(request, "tailLines", 0)
+    limit_bytes = _at_least(request, "limitBytes", 1)
+    seconds = _at_least(request, "sinceSeconds", 1)
+    since_time = request.query.get("sinceTime", "")
+    if seconds is not None and since_time:
+        raise _invalid(
+            "sinceSeconds",
+            "FieldValueForbidden",
+            "Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified",
+        )
+    since = None if seconds is None else archive.captured_at - timedelta(seconds=seconds)
+    if since_time:
+        try:
+            since = objects.parse_instant(since_time)
+        except ValueError as error:
+            raise answers.bad_request(str(error)) from None
+    return _Options(
+        previous=request.flag("previous"),
+        follow=request.flag("follow"),
+        timestamps=request.flag("timestamps"),
+        tail=tail,
+        limit_bytes=limit_bytes,
+        since=since,
+    )
+
+
+def _at_least(request: asked.Asked, field: str, least: int) -> int | None:
+    value = request.number(field)
+    if value is not None and value < least:
+        must = "must be greater than or equal to 0" if least == 0 else "must be greater than 0"
+        raise _invalid(field, "FieldValueInvalid", f"Invalid value: {value}: {must}")
+    return value
+
+
+def _invalid(field: str, reason: str, message: str) -> answers.RefusedError:
+    return answers.invalid("PodLogOptions", "", [(field, reason, message)])
+
+
+# ---- which container
+
+
+def _container(pod: objects.KubeObject, wanted: str) -> str:
+    """Return the container to read, as an API server chooses it."""
+    names = _names(pod, "containers")
+    if not wanted:
+        if len(names) == 1:
+            return names[0]
+        raise answers.bad_request(_choose_one(pod, names))
+    if wanted in (*names, *_names(pod, "initContainers"), *_names(pod, "ephemeralContainers")):
+        return wanted
+    raise answers.bad_request(f"container {wanted} is not valid for pod {objects.name(pod)}")
+
+
+def _names(pod: objects.KubeObject, field: str) -> list[str]:
+    return [objects.text(item, "name") for item in objects.mappings(pod, "spec", field)]
+
+
+def _choose_one(pod: objects.KubeObject, names: Sequence[str]) -> str:
+    message = f"a container name must be specified for pod {objects.name(pod)}, choose one of: [{' '.join(names)}]"
+    others = (
+        ("initContainers", "one of the init containers"),
+        ("ephemeralContainers", "one of the ephemeral containers"),
+    )
+    for field, words in others:
+        if found := _names(pod, field):
+            message += f" or {words}: [{' '.join(found)}]"
+    return message
+
+
+# ---- what kubelet would find
+
+
+def _content(archive: format.Archive, pod: objects.KubeObject, container: str, *, previous: bool) -> bytes:
+    """Return the log of a container; the last one that ended stands in for one that waits to start again."""
+    ended = _check_state(pod, container, previous=previous)
+    namespace, name = objects.namespace(pod), objects.name(pod)
+    wanted = [previous] if not ended else [False, True]
+    for choice in wanted:
+        content = archive.logs.get(format.LogKey(namespace, name, container, choice))
+        if content is not None:
+            return content
+    what = "previous log" if previous else "log"
+    message = f'the archive holds no {what} of container "{container}" in pod "{name}"'
+    raise answers.RefusedError(404, "NotFound", message, details={"name": name, "kind": "pods"})
+
+
+def _check_state(pod: objects.KubeObject, container: str, *, previous: bool) -> bool:
+    """Say whether the log is that of a container that has ended and not begun anew.
+
+    Raises RefusedError with kubelet's words where a node would have no log.
+    """
+    name = objects.name(pod)
+    statuses = objects.mappings(pod, "status")
+    statuses = [
+        status
+        for field in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
+        for status in objects.mappings(pod, "status", field)
+        if objects.text(status, "name") == container
+    ]
+    if not statuses:
+        raise answers.bad_request(f'container "{container}" in pod "{name}" is not available')
+    has_last = bool(objects.text(statuses[0], "lastState", "terminated", "containerID"))
+    state = objects.mapping(statuses[0], "state")
+    if previous:
+        if not has_last:
+            raise answers.bad_request(f'previous terminated container "{container}" in pod "{name}" not found')
+        return False
+    if "running" in state or objects.text(state, "terminated", "containerID"):
+        return False
+    if has_last:
+        return True
+    if "terminated" in state:
+        raise answers.bad_request(f'container "{container}" in pod "{name}" is terminated')
+    raise answers.bad_request(f'container "{container}" in pod "{name}" is waiting to start{_waiting(state)}')
+
+
+def _waiting(state: objects.KubeObject) -> str:
+    reason = objects.text(state, "waiting", "reason")
+    words = {
+        "": " - no logs yet",
+        "ErrImagePull": ": image can't be pulled",
+        "ImagePullBackOff": ": trying and failing to pull image",
+    }
+    return words.get(reason, f": {reason}")
+
+
+# ---- which lines
+
+
+def select(content: bytes, options: _Options) -> bytes:
+    """Return the wanted part of a log: first by time, then the last lines, then the first bytes."""
+    lines = _lines(content)
+    if options.since is not None:
+        since = options.since
+        lines = [line for line in lines if line.written_at is None or line.written_at >= since]
+    if options.tail is not None:
+        lines = lines[len(lines) - options.tail :] if options.tail < len(lines) else lines
+    written = b"".join(
+        line.stamp + b" " + line.content if options.timestamps and line.stamp else line.content for line in lines
+    )
+    return written if options.limit_bytes is None else written[: options.limit_bytes]
+
+
+def _lines(content: bytes) -> list[_Line]:
+    found: list[_Line] = []
+    written_at: datetime | None = None
+    for raw in content.splitlines(keepends=True):
+        match = _STAMPED.fullmatch(raw)
+        if match is None:
+            found.append(_Line(b"", written_at, raw))
+            continue
+        stamp, rest = match.groups()
+        try:
+            written_at = objects.parse_instant(stamp.decode())
+        except ValueError:
+            found.append(_Line(b"", written_at, raw))
+            continue
+        found.append(_Line(stamp, written_at, rest))
+    return found
