@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from kubently.kube import headers, kubectl, objects, paths, policy
+from kubently.kube import headers, kubectl, objects, paths, policy, redact
 
-__all__ = ["headers", "kubectl", "objects", "paths", "policy"]
+__all__ = ["headers", "kubectl", "objects", "paths", "policy", "redact"]
