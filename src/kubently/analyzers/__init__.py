@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kubently.analyzers import config, images
+from kubently.analyzers import config, images, probes, restarts
 from kubently.analyzers.base import Analyzer, Condition, analyzer
 from kubently.analyzers.diagnosis import Report, catalogue_of
 from kubently.analyzers.diagnosis import diagnose as _diagnose
@@ -25,7 +25,12 @@ __all__ = [
     "logs_wanted",
 ]
 
-ANALYZERS: tuple[Analyzer, ...] = (*images.ANALYZERS, *config.ANALYZERS)
+ANALYZERS: tuple[Analyzer, ...] = (
+    *images.ANALYZERS,
+    *config.ANALYZERS,
+    *restarts.ANALYZERS,
+    *probes.ANALYZERS,
+)
 """All analyzers of our own."""
 
 CATALOGUE: tuple[Condition, ...] = catalogue_of(ANALYZERS)

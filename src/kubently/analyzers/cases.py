@@ -11,10 +11,14 @@ from dataclasses import dataclass
 
 from kubently.analyzers import containers
 from kubently.analyzers.base import Condition, finding
+from kubently.analyzers.resources import EVENTS, JOBS, PODS, REPLICA_SETS
 from kubently.analyzers.snapshot import Snapshot
 from kubently.kube import objects
 from kubently.kube.objects import KubeObject
 from kubently.schema.findings import Evidence, Finding, ResourceRef, Severity
+
+NEEDS = (PODS, EVENTS, REPLICA_SETS, JOBS)
+"""What rules about pods read: ReplicaSets and Jobs lead from a pod to its workload."""
 
 SHOWN_PODS = 5
 """Pods of one finding whose evidence is shown; all are named."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from kubently.analyzers import cases, containers
 from kubently.analyzers.base import GRACE, Analyzer, Condition, analyzer, clean, quote
 from kubently.analyzers.cases import Case
-from kubently.analyzers.resources import CONFIG_MAPS, EVENTS, PODS
+from kubently.analyzers.resources import CONFIG_MAPS, PODS
 from kubently.analyzers.snapshot import Snapshot
 from kubently.kube import objects
 from kubently.kube.objects import KubeObject
@@ -75,7 +75,7 @@ def _volume_source(pod: KubeObject, volume_name: str, kind: str) -> str:
     return ""
 
 
-@analyzer("pod-config", needs=(PODS, EVENTS, CONFIG_MAPS), conditions=CONDITIONS)
+@analyzer("pod-config", needs=(*cases.NEEDS, CONFIG_MAPS), conditions=CONDITIONS)
 def pod_config(snapshot: Snapshot) -> Iterator[Finding]:
     """Name the configuration that pods wait for."""
     yield from cases.findings(snapshot, _cases(snapshot))

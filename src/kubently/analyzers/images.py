@@ -9,7 +9,7 @@ from kubently.analyzers import cases, containers
 from kubently.analyzers.base import GRACE, Analyzer, Condition, analyzer, quote
 from kubently.analyzers.cases import Case
 from kubently.analyzers.containers import Container
-from kubently.analyzers.resources import EVENTS, PODS
+from kubently.analyzers.resources import PODS
 from kubently.analyzers.snapshot import Snapshot
 from kubently.kube import objects
 from kubently.schema.findings import Evidence, Finding, Severity
@@ -130,7 +130,7 @@ CONDITIONS = (
 )
 
 
-@analyzer("pod-images", needs=(PODS, EVENTS), conditions=CONDITIONS)
+@analyzer("pod-images", needs=cases.NEEDS, conditions=CONDITIONS)
 def pod_images(snapshot: Snapshot) -> Iterator[Finding]:
     """Explain why containers wait for their image."""
     yield from cases.findings(snapshot, _cases(snapshot))

@@ -127,9 +127,14 @@ class Snapshot:
             if (not reasons or event.reason in reasons) and (not uid or event.uid in ("", uid))
         ]
 
-    def log(self, pod: KubeObject, container: str, *, previous: bool) -> str:
-        """Return the tail of a container's log, or an empty string."""
-        return self.logs.get(LogKey(objects.namespace(pod), objects.name(pod), container, previous), "")
+    def logs_like(self, pod: KubeObject, container: str) -> Sequence[LogKey]:
+        """Return the logs there are of a container: of this pod, or else of others of its workload.
+
+        Logs are read of one pod for each workload and container; its siblings usually fail alike.
+        """
+        candidates = self._logs_of.get((self.workload_of(pod), container), ())
+        own = [key for key in candidates if (key.namespace, key.pod) == (objects.namespace(pod), objects.name(pod))]
+        return own or candidates
 
     def age(self, instant: datetime | None) -> timedelta:
         """Return how long ago something was by the cluster's clock; unknown or future instants give zero."""
@@ -196,6 +201,15 @@ class Snapshot:
             (objects.namespace(pod), objects.name(pod)): _climb(self, pod, objects.ref(pod), _CLIMBED_FROM)
             for pod in self.members(PODS)
         }
+
+    @cached_property
+    def _logs_of(self) -> dict[tuple[ResourceRef, str], list[LogKey]]:
+        index: dict[tuple[ResourceRef, str], list[LogKey]] = {}
+        for key in self.logs:
+            pod = self.get(PODS, key.namespace, key.pod)
+            if pod is not None:
+                index.setdefault((self.workload_of(pod), key.container), []).append(key)
+        return index
 
     @cached_property
     def _pods_of(self) -> dict[ResourceRef, list[KubeObject]]:
