@@ -127,8 +127,9 @@ def _check_size(argv: Sequence[str]) -> None:
 class _FlagSet:
     """The flags that may stand at one place, found by long name or letter."""
 
-    def __init__(self, flags: Iterable[Flag]) -> None:
+    def __init__(self, flags: Iterable[Flag], hint: str = "") -> None:
         known = (*flags,)
+        self._hint = hint
         self.by_name = {flag.name: flag for flag in known}
         self.by_short = {flag.short: flag for flag in known if flag.short}
 
@@ -149,7 +150,7 @@ class _FlagSet:
         return f"did you mean --{similar[0]}" if similar else self._all()
 
     def _all(self) -> str:
-        return f"known are {', '.join(f'--{name}' for name in sorted(self.by_name))}"
+        return self._hint or f"known are {', '.join(f'--{name}' for name in sorted(self.by_name))}"
 
 
 def _refuse_flag(name: str) -> None:
@@ -160,7 +161,7 @@ def _refuse_flag(name: str) -> None:
             _deny(refusal)
 
 
-_BEFORE_THE_VERB = _FlagSet(_verbs.GLOBAL_FLAGS)
+_BEFORE_THE_VERB = _FlagSet(_verbs.GLOBAL_FLAGS, hint="write the flags of a verb after it")
 
 
 class _Words:
