@@ -133,6 +133,13 @@ class Fleet:
                 log.warning("executor token revoked", extra={"cluster": connected.cluster})
                 connected.session.close("the executor token was revoked", code=4401)
 
+    async def forget(self, cluster: ClusterId) -> bool:
+        """Cut the cluster's sessions and remove its registration; says whether it was known."""
+        for connected in list(self._sessions.get(cluster, ())):
+            connected.session.close("the cluster was removed", code=4401)
+        self._gone_at.pop(cluster, None)
+        return await self._registry.forget(cluster)
+
     async def drain(self, timeout: float) -> None:
         """Tell all executors to go elsewhere, wait for open streams at most *timeout* seconds, then close."""
         self._draining = True

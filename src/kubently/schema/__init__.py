@@ -1,10 +1,30 @@
 """Types that cross a process border: their JSON form is the public API."""
 
-from kubently.schema.audit import AuditEvent, AuditRecord
+from kubently.schema.audit import AuditEvent, AuditPage, AuditRecord
 from kubently.schema.clusters import Cluster, ClusterState, ExecutorInfo
 from kubently.schema.commands import DEFAULT_TIMEOUT, MAX_TIMEOUT, Command, Ending, FleetCommand, Outcome
-from kubently.schema.findings import Blind, Coverage, Diagnosis, Evidence, Finding, ResourceRef, Severity
-from kubently.schema.identity import PERMISSIONS, KeyInfo, Permission, Principal, Role, TokenInfo
+from kubently.schema.findings import (
+    Blind,
+    ClusterDiagnosis,
+    Coverage,
+    Diagnosis,
+    DiagnosisRequest,
+    Evidence,
+    Finding,
+    ResourceRef,
+    Severity,
+)
+from kubently.schema.identity import (
+    PERMISSIONS,
+    KeyInfo,
+    KeyRequest,
+    NewKey,
+    NewToken,
+    Permission,
+    Principal,
+    Role,
+    TokenInfo,
+)
 from kubently.schema.ids import CLUSTER_ID_PATTERN, ClusterId, parse_cluster_id
 
 __all__ = [
@@ -13,20 +33,26 @@ __all__ = [
     "MAX_TIMEOUT",
     "PERMISSIONS",
     "AuditEvent",
+    "AuditPage",
     "AuditRecord",
     "Blind",
     "Cluster",
+    "ClusterDiagnosis",
     "ClusterId",
     "ClusterState",
     "Command",
     "Coverage",
     "Diagnosis",
+    "DiagnosisRequest",
     "Ending",
     "Evidence",
     "ExecutorInfo",
     "Finding",
     "FleetCommand",
     "KeyInfo",
+    "KeyRequest",
+    "NewKey",
+    "NewToken",
     "Outcome",
     "Permission",
     "Principal",

@@ -33,3 +33,10 @@ class AuditRecord(Frozen):
     outcome: str = ""
     """How it ended: an `Ending` with exit code, an HTTP status, or an error's code."""
     seconds: float | None = None
+
+
+class AuditPage(Frozen):
+    """Records, and where to go on."""
+
+    records: tuple[AuditRecord, ...]
+    position: int

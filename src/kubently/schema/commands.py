@@ -57,6 +57,8 @@ class Outcome(Frozen):
     exit_code: int | None = None
     stdout: str = ""
     stderr: str = ""
+    base64: bool = False
+    """Whether ``stdout`` and ``stderr`` are base64, because one of them is not UTF-8."""
     stdout_bytes: int = 0
     """True size of the output, also where it was cut."""
     stderr_bytes: int = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from pydantic import Field
 
@@ -104,3 +105,22 @@ class Diagnosis(Frozen):
     coverage: Coverage
     seconds: float = Field(default=0.0)
     """Time spent collecting and analysing."""
+
+
+class DiagnosisRequest(Frozen):
+    """Which clusters to diagnose: exactly one of ``clusters``, ``selector`` and ``all``."""
+
+    clusters: tuple[str, ...] = ()
+    selector: str = ""
+    all: bool = False
+    namespace: str = ""
+    """Only this namespace; empty for all."""
+
+
+class ClusterDiagnosis(Frozen):
+    """What a fleet diagnosis says of one cluster."""
+
+    cluster: str
+    diagnosis: Diagnosis | None = None
+    problem: dict[str, Any] | None = None
+    """A problem document (RFC 9457) when the cluster could not be read."""

@@ -67,3 +67,25 @@ class TokenInfo(Frozen):
     source: str
     """"store" or "file"."""
     warnings: tuple[str, ...] = ()
+
+
+class KeyRequest(Frozen):
+    """A key to make."""
+
+    name: str
+    role: Role = Role.OPERATOR
+    clusters: tuple[str, ...] = ("*",)
+
+
+class NewKey(Frozen):
+    """A key that was made; its secret is never shown again."""
+
+    info: KeyInfo
+    key: str
+
+
+class NewToken(Frozen):
+    """An executor token that was made; it is never shown again."""
+
+    cluster: str
+    token: str

@@ -19,10 +19,11 @@ from kubently.tunnel.session import Stream
 
 log = logging.getLogger(__name__)
 
+Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
-Application = Callable[
-    [MutableMapping[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]
-]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class AsgiServer:
@@ -68,7 +69,7 @@ class _Call:
         if not self._finished:
             self._stream.reset(wire.ErrorCode.INTERNAL_ERROR, "the answer was not completed")
 
-    def _scope(self) -> MutableMapping[str, Any]:
+    def _scope(self) -> Scope:
         pseudo = {name: value for name, value in self._stream.fields if name.startswith(b":")}
         raw_path, _, query = pseudo.get(b":path", b"/").partition(b"?")
         return {

@@ -90,7 +90,12 @@ class Connection:
         self._streams: dict[int, _Stream] = {}
         self._control: deque[bytes] = deque()
         self._ready: deque[_Stream] = deque()
-        settings = {"version": PROTOCOL_VERSION, "window": window, "max_streams": max_streams, **(info or {})}
+        settings = {
+            "version": PROTOCOL_VERSION,
+            "window": window,
+            "max_streams": max_streams,
+            "info": dict(info or {}),
+        }
         self._control.append(frames.encode(FrameType.SETTINGS, 0, json.dumps(settings).encode()))
 
     # ------------------------------------------------------------------ state
@@ -231,8 +236,9 @@ class Connection:
         if self._settled:
             raise RemoteProtocolError("SETTINGS came twice")
         try:
-            info = json.loads(frame.payload)
-            version, window, max_streams = info["version"], info["window"], info["max_streams"]
+            told = json.loads(frame.payload)
+            version, window, max_streams = told["version"], told["window"], told["max_streams"]
+            info = told.get("info", {})
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise RemoteProtocolError("SETTINGS cannot be read") from error
         if version != PROTOCOL_VERSION:
@@ -240,6 +246,8 @@ class Connection:
         for name, value in (("window", window), ("max_streams", max_streams)):
             if type(value) is not int or not 1 <= value <= MAX_WINDOW:
                 raise RemoteProtocolError(f"SETTINGS has an impossible {name}")
+        if not isinstance(info, dict):
+            raise RemoteProtocolError("SETTINGS has an impossible info")
         self._settled, self._peer_window, self._peer_max_streams = True, window, max_streams
         return (events.SettingsReceived(info),)
 

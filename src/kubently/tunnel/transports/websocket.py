@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import ssl as tls
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any
+from collections.abc import Mapping
+from typing import cast
 
 import anyio
 from websockets.client import ClientProtocol
@@ -23,6 +23,7 @@ from websockets.uri import parse_uri
 from kubently import wire
 from kubently.errors import TunnelClosedError
 from kubently.tunnel.link import WRITE_LIMIT, LinkHandler
+from kubently.tunnel.server import Receive, Send
 
 PATH = "/executor/v1/tunnel"
 SUBPROTOCOL = "kubently.v1"
@@ -93,9 +94,8 @@ class _ClientLink(asyncio.Protocol):
     # ------------------------------------------------------------------ asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.set_write_buffer_limits(high=WRITE_LIMIT)
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's have the interface and are no subclass
+        self._transport.set_write_buffer_limits(high=WRITE_LIMIT)
         request = self._protocol.connect()
         for name, value in self._headers.items():
             request.headers[name] = value
@@ -218,10 +218,6 @@ async def dial(
         link._transport.abort()
         raise
     return link
-
-
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 class AsgiLink:

@@ -1,0 +1,187 @@
+"""The edge: one ASGI application for REST, tunnel and Kubernetes API.
+
+What is hot or streams is raw ASGI and goes straight to its handler; the cold rest is FastAPI, whose OpenAPI document
+describes all of it. Every request gets an id, and every refusal becomes a problem document (a ``Status`` object under
+/clusters/{id}/k8s) here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from urllib.parse import urlsplit
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+
+from kubently import __version__, logs
+from kubently.api import connect, docs, health, kubeproxy, requests
+from kubently.api.commands import CommandRoutes
+from kubently.api.routes import ROUTERS
+from kubently.api.routes.context import SCOPE_KEY, Context
+from kubently.api.services import Services
+from kubently.errors import InvalidRequestError, KubentlyError, NotFoundError, PermissionDeniedError
+from kubently.schema import ClusterId, Principal, parse_cluster_id, problems
+from kubently.tunnel import Receive, Scope, Send
+from kubently.tunnel.transports.websocket import PATH as TUNNEL_PATH
+
+log = logging.getLogger(__name__)
+
+_KUBERNETES = re.compile(rb"/clusters/([^/]+)/k8s(/.*)?")
+_COMMANDS = re.compile(r"/api/v1/clusters/([^/]+)/commands")
+
+
+class Edge:
+    """The ASGI application over *services*."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._commands = CommandRoutes(services)
+        self._rest = create_rest()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or one executor."""
+        if scope["type"] == "websocket":
+            if scope["path"] == TUNNEL_PATH:
+                await connect.connect(scope, receive, send, self._services)
+            else:
+                await receive()
+                await send({"type": "websocket.close", "code": 1008, "reason": "there is no WebSocket here"})
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request_id = requests.take_request_id(scope)
+        token = logs.request_id.set(request_id)
+        started, seen = time.monotonic(), _Seen(send)
+        surface = "kubernetes" if scope["path"].startswith("/clusters/") else "rest"
+        try:
+            await self._route(scope, receive, seen.send, request_id)
+        except KubentlyError as error:
+            if not seen.status:
+                await self._refuse(surface, seen.send, error, request_id)
+        except kubeproxy.BrokenAnswerError as error:
+            log.warning("an answer was broken off", extra={"reason": str(error)})
+        finally:
+            self._services.metrics.requests.labels(surface=surface, status=seen.status).inc()
+            log.debug(
+                "request",
+                extra={
+                    "method": scope["method"],
+                    "path": scope["path"],
+                    "status": seen.status,
+                    "seconds": round(time.monotonic() - started, 4),
+                },
+            )
+            logs.request_id.reset(token)
+
+    async def _refuse(self, surface: str, send: Send, error: KubentlyError, request_id: str) -> None:
+        if surface == "kubernetes":
+            status = kubeproxy.as_status(error)
+            await requests.send_json(send, int(status["code"]), status, headers={"x-request-id": request_id})
+        else:
+            await requests.send_problem(send, error, request_id=request_id)
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+        path: str = scope["path"]
+        self._check_host(scope)
+        if answer := health.OPEN.get(path):
+            await answer(scope, send, self._services)
+        elif match := _KUBERNETES.fullmatch(scope["raw_path"]):
+            await self._kubernetes(scope, receive, send, request_id, match[1], match[2] or b"/")
+        elif path in docs.PAGES:
+            await docs.PAGES[path](self._rest, send)
+        else:
+            principal = await requests.authenticate(scope, self._services)
+            await self._authenticated(scope, receive, send, request_id, principal)
+
+    async def _authenticated(
+        self, scope: Scope, receive: Receive, send: Send, request_id: str, principal: Principal
+    ) -> None:
+        path: str = scope["path"]
+        posted = scope["method"] == "POST"
+        if posted and (match := _COMMANDS.fullmatch(path)):
+            cluster = parse_cluster_id(match[1])
+            await self._commands.one(scope, receive, send, principal=principal, cluster=cluster, request_id=request_id)
+        elif posted and path == "/api/v1/commands":
+            await self._commands.many(receive, send, principal=principal, request_id=request_id)
+        elif path == "/metrics":
+            await health.metrics(send, self._services)
+        elif path.startswith("/api/"):
+            scope[SCOPE_KEY] = Context(self._services, principal, request_id)
+            await self._rest(scope, receive, send)
+        else:
+            raise NotFoundError(f"there is nothing at {path[:200]}", hint="/docs lists what there is")
+
+    async def _kubernetes(
+        self, scope: Scope, receive: Receive, send: Send, request_id: str, cluster: bytes, path: bytes
+    ) -> None:
+        principal = await requests.authenticate(scope, self._services)
+        await kubeproxy.serve(
+            scope,
+            receive,
+            send,
+            self._services,
+            principal=principal,
+            cluster=ClusterId(parse_cluster_id(cluster.decode("latin-1"))),
+            path=path,
+            request_id=request_id,
+        )
+
+    def _check_host(self, scope: Scope) -> None:
+        """Refuse names that are not ours, and pages of other sites: what a rebound DNS name would bring."""
+        hosts = self._services.settings.hosts
+        origin = requests.header(scope, b"origin")
+        host = requests.header(scope, b"host").lower()
+        if hosts and _name(host) not in hosts:
+            raise PermissionDeniedError(
+                f"this API is not {host[:100]!r}", hint="use one of the names in KUBENTLY_HOSTS"
+            )
+        if origin and urlsplit(origin).netloc.lower() != host:
+            raise PermissionDeniedError(f"requests from the origin {origin[:100]!r} are not served")
+
+
+class _Seen:
+    """Notes which status was sent."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status = 0
+
+    async def send(self, message: Scope) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        await self._send(message)
+
+
+def _name(host: str) -> str:
+    """The name of a Host header, without port and brackets."""
+    return (host.rpartition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]) or host
+
+
+def create_rest() -> FastAPI:
+    """The FastAPI part; also what the OpenAPI document is made of."""
+    app = FastAPI(title="Kubently", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+    for router in ROUTERS:
+        app.include_router(router)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"] if part != "body") or "the body"
+        return _problem(request, InvalidRequestError(f"{where}: {first['msg']}", hint="/docs describes each request"))
+
+    @app.exception_handler(404)
+    @app.exception_handler(405)
+    async def missing(request: Request, error: Exception) -> JSONResponse:
+        return _problem(request, NotFoundError(f"there is no {request.method} {request.url.path}", hint="see /docs"))
+
+    return app
+
+
+def _problem(request: Request, error: KubentlyError) -> JSONResponse:
+    context: Context = request.scope[SCOPE_KEY]
+    problem = problems.to_problem(error, request_id=context.request_id)
+    return JSONResponse(problem, problems.status_of(error), media_type=problems.MEDIA_TYPE)

@@ -1,0 +1,77 @@
+"""Health: a status for everybody, detail for who has a key; metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+from kubently import __version__
+from kubently.api import metrics as metric_names
+from kubently.api import requests
+from kubently.api.services import Services
+from kubently.errors import KubentlyError
+from kubently.tunnel import Receive, Scope, Send
+
+
+async def _health(scope: Scope, send: Send, services: Services) -> None:
+    problem = await services.check_store()
+    answer: dict[str, object] = {"status": "degraded" if problem else "ok"}
+    if await _has_key(scope, services):
+        answer |= {
+            "version": __version__,
+            "started_at": services.started_at.isoformat(),
+            "uptime_seconds": round((datetime.now(UTC) - services.started_at).total_seconds(), 1),
+            "executors": services.fleet.sessions(),
+            "streams": services.fleet.streams(),
+            "store": problem or "ok",
+            "problems": [c.problem for c in services.fleet.status() if c.problem],
+        }
+    await requests.send_json(send, 503 if problem else 200, answer)
+
+
+async def _live(scope: Scope, send: Send, services: Services) -> None:
+    await requests.send_json(send, 200, {"status": "ok"})
+
+
+async def _ready(scope: Scope, send: Send, services: Services) -> None:
+    problem = await services.check_store()
+    await requests.send_json(send, 503 if problem else 200, {"status": problem or "ok"})
+
+
+async def _has_key(scope: Scope, services: Services) -> bool:
+    try:
+        await requests.authenticate(scope, services)
+    except KubentlyError:
+        return False
+    return True
+
+
+async def metrics(send: Send, services: Services) -> None:
+    """All metrics, in Prometheus' text format."""
+    await requests.send_json(send, 200, services.metrics.render(), media_type=metric_names.CONTENT_TYPE)
+
+
+OPEN: dict[str, Callable[[Scope, Send, Services], Awaitable[None]]] = {
+    "/health": _health,
+    "/healthz": _live,
+    "/readyz": _ready,
+}
+"""Paths that need no key."""
+
+
+class MetricsApp:
+    """The application of the metrics listener, which is for inside the cluster and needs no key."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer /metrics and the open paths."""
+        if scope["type"] != "http":
+            return
+        if scope["path"] == "/metrics":
+            await metrics(send, self._services)
+        elif answer := OPEN.get(scope["path"]):
+            await answer(scope, send, self._services)
+        else:
+            await requests.send_json(send, 404, {"status": "there are /metrics, /healthz, /readyz and /health"})

@@ -1,0 +1,40 @@
+"""The control plane's metrics."""
+
+from __future__ import annotations
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.process_collector import ProcessCollector
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+
+class Metrics:
+    """One registry an application."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        GCCollector(registry=registry)
+        self.connections = Gauge("kubently_tunnel_connections", "Sessions that stand", registry=registry)
+        self.streams = Gauge("kubently_tunnel_streams", "Requests under way in tunnels", registry=registry)
+        self.accepts = Counter(
+            "kubently_tunnel_accepts", "Executors that dialled, by result", ["result"], registry=registry
+        )
+        self.commands = Counter("kubently_commands", "Commands, by how they ended", ["ending"], registry=registry)
+        self.command_seconds = Histogram(
+            "kubently_command_duration_seconds",
+            "Seconds of a command, from request to end",
+            buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+            registry=registry,
+        )
+        self.requests = Counter(
+            "kubently_http_requests", "Requests, by surface and status", ["surface", "status"], registry=registry
+        )
+        self.limit_hits = Gauge(
+            "kubently_limit_hits", "Refusals by a limit since the start", ["limit"], registry=registry
+        )
+
+    def render(self) -> bytes:
+        """The text format of Prometheus."""
+        return generate_latest(self.registry)

@@ -1,0 +1,98 @@
+"""What every raw route needs: who calls, and answers as JSON or problem documents."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from kubently.api.services import Services
+from kubently.broker import new_request_id
+from kubently.errors import InvalidRequestError, KubentlyError, UnauthenticatedError
+from kubently.schema import Principal, problems
+from kubently.tunnel import Receive, Scope, Send
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+
+
+def header(scope: Scope, name: bytes) -> str:
+    """The first header of that lower-case name; empty without one."""
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
+
+
+def take_request_id(scope: Scope) -> str:
+    """The caller's X-Request-Id where it is sane, else a new one."""
+    given = header(scope, b"x-request-id")
+    return given if _REQUEST_ID.fullmatch(given) else new_request_id()
+
+
+async def authenticate(scope: Scope, services: Services) -> Principal:
+    """Who calls, by ``Authorization: Bearer`` or ``X-API-Key``. Raises UnauthenticatedError."""
+    key = header(scope, b"x-api-key")
+    scheme, _, token = header(scope, b"authorization").partition(" ")
+    if not key and scheme.lower() == "bearer":
+        key = token.strip()
+    if not key:
+        raise UnauthenticatedError(
+            "no API key was given", hint="send it as Authorization: Bearer KEY, or set KUBENTLY_API_KEY for the CLI"
+        )
+    principal = await services.keys.authenticate(key)
+    if principal is None:
+        raise UnauthenticatedError("the API key is not known", hint="it may have been revoked; ask for a new one")
+    return principal
+
+
+async def read_json(receive: Receive, *, limit: int = 256 * 1024) -> Any:
+    """The body as JSON. Raises InvalidRequestError when it is none, or over *limit* bytes."""
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if len(body) > limit:
+            raise InvalidRequestError(f"the body is over {limit} bytes")
+        if not message.get("more_body"):
+            break
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequestError(f"the body is no JSON: {error}") from error
+
+
+async def send_json(
+    send: Send,
+    status: int,
+    value: Any,
+    *,
+    media_type: str = "application/json",
+    headers: Mapping[str, str] | None = None,
+) -> None:
+    """Answer with JSON, or with bytes that are JSON already."""
+    body = value if isinstance(value, bytes) else json.dumps(value).encode()
+    fields = {
+        "content-type": media_type,
+        "content-length": str(len(body)),
+        "cache-control": "no-store",
+        **(headers or {}),
+    }
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [(k.encode(), v.encode()) for k, v in fields.items()],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_problem(send: Send, error: KubentlyError, *, request_id: str) -> int:
+    """Answer with a problem document and say which status it had."""
+    status = problems.status_of(error)
+    headers = {"x-request-id": request_id}
+    if status == 401:
+        headers["www-authenticate"] = "Bearer"
+    if status == 429 and error.retry_after:
+        headers["retry-after"] = str(max(1, round(error.retry_after)))
+    problem = problems.to_problem(error, request_id=request_id)
+    await send_json(send, status, problem, media_type=problems.MEDIA_TYPE, headers=headers)
+    return status

@@ -1,0 +1,36 @@
+"""Executor tokens."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from kubently.api.routes.context import Here
+from kubently.schema import NewToken, Permission, TokenInfo, parse_cluster_id
+
+router = APIRouter(prefix="/api/v1", tags=["tokens"])
+
+
+@router.get("/tokens", summary="List executor tokens, without their secrets")
+async def list_tokens(here: Here) -> list[TokenInfo]:
+    """With what is weak about each: example values, duplicates, values in clear."""
+    here.require(Permission.MANAGE)
+    return list(await here.services.tokens.all())
+
+
+@router.post("/clusters/{cluster_id}/tokens", status_code=201, summary="Make a cluster's executor token")
+async def create_token(cluster_id: str, here: Here, *, rotate: bool = False) -> NewToken:
+    """The secret is shown once and stored as a digest. With `rotate` the present one stays valid beside it."""
+    here.require(Permission.MANAGE)
+    cluster = parse_cluster_id(cluster_id)
+    await here.record("token.rotate" if rotate else "token.create", cluster, cluster=cluster)
+    tokens = here.services.tokens
+    return NewToken(cluster=cluster, token=await (tokens.rotate(cluster) if rotate else tokens.create(cluster)))
+
+
+@router.delete("/clusters/{cluster_id}/tokens", status_code=204, summary="Revoke a cluster's executor tokens")
+async def revoke_tokens(cluster_id: str, here: Here, *, older_only: bool = False) -> None:
+    """Sessions that came with a revoked token are cut at once."""
+    here.require(Permission.MANAGE)
+    cluster = parse_cluster_id(cluster_id)
+    await here.record("token.revoke", cluster, cluster=cluster)
+    await here.services.tokens.revoke(cluster, older_only=older_only)

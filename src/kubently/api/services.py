@@ -1,0 +1,112 @@
+"""The control plane, put together: the only place where its parts are made."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import anyio
+
+from kubently.api.metrics import Metrics
+from kubently.auth import ApiKeys, ExecutorTokens
+from kubently.broker import Audit, Commands, Diagnoses, KubernetesRequests
+from kubently.errors import KubentlyError
+from kubently.fleet import Fleet, Registry
+from kubently.settings import ApiSettings
+from kubently.store import Store, open_store
+from kubently.tunnel import Heartbeat
+
+log = logging.getLogger(__name__)
+
+REVOCATION_POLL = 5.0
+"""Seconds between two looks at the tokens of connected executors: a token that was removed behind our back (by an
+operator in the store, in a mounted Secret) ends its session within ten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the routes use."""
+
+    settings: ApiSettings
+    store: Store
+    keys: ApiKeys
+    tokens: ExecutorTokens
+    fleet: Fleet
+    audit: Audit
+    commands: Commands
+    kubernetes: KubernetesRequests
+    diagnoses: Diagnoses
+    metrics: Metrics
+    started_at: datetime
+
+    async def check_store(self) -> str:
+        """Empty when the store answers, else what is wrong."""
+        try:
+            with anyio.fail_after(2):
+                await self.store.get("health:probe")
+        except TimeoutError:
+            return "the store does not answer within 2 s"
+        except KubentlyError as error:
+            return str(error)
+        return ""
+
+
+@contextlib.asynccontextmanager
+async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
+    """Make everything, and end it in reverse, the store last. Draining the fleet is the caller's."""
+    store = open_store(settings.store_url)
+    heartbeat = Heartbeat(clock=time.monotonic, ping_after=settings.timing.ping_after)
+    registry = Registry(store)
+    try:
+        await registry.load()
+        async with anyio.create_task_group() as tasks:
+            fleet = Fleet(registry, heartbeat, tasks, clock=time.monotonic)
+            audit = Audit(store, now=lambda: datetime.now(UTC))
+            tokens = ExecutorTokens(store, folder=settings.tokens_dir)
+            metrics = Metrics()
+            metrics.connections.set_function(fleet.sessions)
+            metrics.streams.set_function(fleet.streams)
+            commands = Commands(fleet, audit, store, max_per_cluster=settings.max_commands_per_cluster)
+            metrics.limit_hits.labels(limit="commands-per-cluster").set_function(lambda: commands.slots.refused)
+            tasks.start_soon(heartbeat.run)
+            tasks.start_soon(_cut_revoked_on_hint, store, tokens, fleet)
+            tasks.start_soon(_cut_revoked_in_turn, tokens, fleet)
+            yield Services(
+                settings=settings,
+                store=store,
+                keys=ApiKeys(store, now=lambda: datetime.now(UTC), admin_key=settings.admin_key),
+                tokens=tokens,
+                fleet=fleet,
+                audit=audit,
+                commands=commands,
+                kubernetes=KubernetesRequests(fleet, audit),
+                diagnoses=Diagnoses(fleet, audit),
+                metrics=metrics,
+                started_at=datetime.now(UTC),
+            )
+            tasks.cancel_scope.cancel()
+    finally:
+        with anyio.CancelScope(shield=True):
+            await store.aclose()
+
+
+async def _cut_revoked_on_hint(store: Store, tokens: ExecutorTokens, fleet: Fleet) -> None:
+    async for _ in store.subscribe("executor:token:"):
+        await _cut_revoked(tokens, fleet)
+
+
+async def _cut_revoked_in_turn(tokens: ExecutorTokens, fleet: Fleet) -> None:
+    while True:
+        await anyio.sleep(REVOCATION_POLL)
+        await _cut_revoked(tokens, fleet)
+
+
+async def _cut_revoked(tokens: ExecutorTokens, fleet: Fleet) -> None:
+    try:
+        await fleet.cut_revoked(tokens.is_current)
+    except KubentlyError as error:
+        log.warning("executor tokens could not be checked", extra={"reason": str(error)})

@@ -1,0 +1,18 @@
+"""The rules around one request to a cluster."""
+
+from kubently.broker import fanout
+from kubently.broker.audit import Audit
+from kubently.broker.commands import Commands, Running, new_request_id
+from kubently.broker.diagnoses import Diagnoses
+from kubently.broker.kubernetes import KubernetesRequests, PolicyDeniedError
+
+__all__ = [
+    "Audit",
+    "Commands",
+    "Diagnoses",
+    "KubernetesRequests",
+    "PolicyDeniedError",
+    "Running",
+    "fanout",
+    "new_request_id",
+]

@@ -1,0 +1,237 @@
+"""One command on one cluster, from the caller's identity to the audit record of its end."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import secrets
+import shlex
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio
+
+from kubently import wire
+from kubently.auth import grants
+from kubently.broker.audit import Audit, Entry
+from kubently.broker.limits import Slots
+from kubently.errors import (
+    CommandTimeoutError,
+    CommandUnknownError,
+    IdempotencyConflictError,
+    KubentlyError,
+    StreamResetError,
+    TunnelError,
+)
+from kubently.fleet import Fleet
+from kubently.kube import kubectl as argv_policy
+from kubently.schema import ClusterId, Command, Ending, Outcome, Permission, Principal, problems
+from kubently.store import ABSENT, Store
+from kubently.tunnel import Stream
+from kubently.wire import records
+
+BACKSTOP = 10.0
+"""Seconds past a command's own time-out after which the control plane gives up by itself."""
+
+KEY_TTL = 540.0
+"""Seconds for which an Idempotency-Key is remembered: less than executors keep their outcomes."""
+
+_MAX_PROBLEM = 64 * 1024
+
+
+class Running:
+    """A command under way: iterate over its output, then read ``outcome``."""
+
+    def __init__(self, command_id: str, cluster: ClusterId, stream: Stream) -> None:
+        self.id = command_id
+        self.cluster = cluster
+        self.outcome: Outcome | None = None
+        """How it ended; None while it runs."""
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[tuple[int, bytes]]:
+        """Pieces of output as (channel, bytes). Raises TunnelError when the executor is lost."""
+        reader = records.Reader()
+        while chunk := await self._stream.read():
+            for channel, payload in reader.feed(chunk):
+                if channel != records.STATUS:
+                    yield channel, payload
+                    continue
+                self.outcome = _outcome(self.id, self.cluster, payload)
+        if self.outcome is None:
+            raise StreamResetError("the executor's answer was broken off")
+
+
+class Commands:
+    """Runs commands."""
+
+    def __init__(self, fleet: Fleet, audit: Audit, store: Store, *, max_per_cluster: int) -> None:
+        self._fleet = fleet
+        self._audit = audit
+        self._store = store
+        self.slots = Slots("commands-per-cluster", max_per_cluster)
+
+    @contextlib.asynccontextmanager
+    async def run(
+        self, principal: Principal, cluster: ClusterId, command: Command, *, request_id: str, key: str = ""
+    ) -> AsyncIterator[Running]:
+        """Run *command* while the block lasts; leaving it early kills the child in the cluster.
+
+        *key* is the caller's Idempotency-Key: asked again with it, the same command is answered, not run again. Raises
+        AuthError, FleetError, CommandError, TunnelError.
+        """
+        grants.require_cluster(principal, cluster, Permission.RUN)
+        text = shlex.join(command.argv)
+        try:
+            argv_policy.parse(command.argv)  # a courtesy: the executor decides again, and its word counts
+        except KubentlyError as error:
+            await self._audit.deny(principal, cluster, "command", text, request_id=request_id, outcome=error.code)
+            raise
+        with self.slots.take(cluster):
+            entry = await self._audit.start(principal, cluster, "command", text, request_id=request_id)
+            try:
+                async with self._running(principal, cluster, command, entry, request_id, key) as running:
+                    yield running
+            except KubentlyError as error:
+                await self._end(entry, error.code)
+                raise
+            except BaseException:
+                await self._end(entry, Ending.CANCELLED)
+                raise
+            await self._end(entry, _summary(running.outcome))
+
+    async def _end(self, entry: Entry, outcome: str) -> None:
+        with anyio.CancelScope(shield=True), contextlib.suppress(KubentlyError):
+            await entry.end(outcome)
+
+    @contextlib.asynccontextmanager
+    async def _running(
+        self, principal: Principal, cluster: ClusterId, command: Command, entry: Entry, request_id: str, key: str
+    ) -> AsyncIterator[Running]:
+        try:
+            with anyio.fail_after(command.timeout + BACKSTOP):
+                stream, command_id = await self._send(principal, cluster, command, entry, request_id, key)
+                try:
+                    await _check_head(stream)
+                    yield Running(command_id, cluster, stream)
+                except TunnelError as error:
+                    raise _lost(cluster, error) from error
+                finally:
+                    stream.reset()
+        except TimeoutError as error:
+            raise CommandTimeoutError(
+                f"the command on {cluster} did not end within {command.timeout:g} s", hint="give a longer --timeout"
+            ) from error
+
+    async def _send(
+        self, principal: Principal, cluster: ClusterId, command: Command, entry: Entry, request_id: str, key: str
+    ) -> tuple[Stream, str]:
+        body: dict[str, Any] = {"id": entry.id, "argv": command.argv, "timeout": command.timeout}
+        fields = _fields(principal, request_id)
+        bound = await self._bound(principal, cluster, command, key) if key else None
+        if bound is not None:
+            return await self._replay(cluster, fields, body | {"id": bound["id"], "replay": True}, bound["instance"])
+        stream, connected = await self._fleet.open(cluster, fields, wait=command.timeout)
+        try:
+            if key and not await self._bind(principal, cluster, command, key, entry.id, connected.instance):
+                stream.reset()
+                return await self._send(principal, cluster, command, entry, request_id, key)
+            await stream.write(json.dumps(body).encode(), end_stream=True)
+        except BaseException:
+            stream.reset()
+            raise
+        return stream, entry.id
+
+    async def _replay(
+        self, cluster: ClusterId, fields: list[wire.Field], body: dict[str, Any], instance: str
+    ) -> tuple[Stream, str]:
+        try:
+            stream, _ = await self._fleet.open(cluster, fields, wait=5, instance=instance)
+        except KubentlyError as error:
+            raise CommandUnknownError(
+                f"the executor of {cluster} that took this command is gone; whether it ran to its end is unknown",
+                hint="send it again with another Idempotency-Key if it may run twice",
+            ) from error
+        await stream.write(json.dumps(body).encode(), end_stream=True)
+        return stream, str(body["id"])
+
+    async def _bound(
+        self, principal: Principal, cluster: ClusterId, command: Command, key: str
+    ) -> dict[str, str] | None:
+        stored = await self._store.get(_key_name(principal, cluster, key))
+        if stored is None:
+            return None
+        record: dict[str, str] = json.loads(stored)
+        if record["body"] != _digest(command):
+            raise IdempotencyConflictError(
+                "this Idempotency-Key was used with another command", hint="use a new key for each command"
+            )
+        return record
+
+    async def _bind(
+        self, principal: Principal, cluster: ClusterId, command: Command, key: str, command_id: str, instance: str
+    ) -> bool:
+        record = json.dumps({"id": command_id, "body": _digest(command), "instance": instance}).encode()
+        return await self._store.put(_key_name(principal, cluster, key), record, ttl=KEY_TTL, expected=ABSENT)
+
+
+def new_request_id() -> str:
+    """An id for a request that brought none."""
+    return secrets.token_hex(8)
+
+
+def _fields(principal: Principal, request_id: str) -> list[wire.Field]:
+    return [
+        (b":method", b"POST"),
+        (b":path", b"/commands"),
+        (b"content-type", b"application/json"),
+        (b"x-kubently-principal", principal.name.encode("ascii", "replace")),
+        (b"x-request-id", request_id.encode("ascii", "replace")),
+    ]
+
+
+async def _check_head(stream: Stream) -> None:
+    head = await stream.head()
+    status = next((int(value) for name, value in head if name == b":status"), 500)
+    if status == 200:
+        return
+    body = b""
+    while (chunk := await stream.read()) and len(body) < _MAX_PROBLEM:
+        body += chunk
+    try:
+        problem = json.loads(body)
+    except ValueError:
+        problem = {}
+    raise problems.from_problem(status, problem if isinstance(problem, dict) else {})
+
+
+def _outcome(command_id: str, cluster: ClusterId, payload: bytes) -> Outcome:
+    status: dict[str, Any] = json.loads(payload)
+    known = {name: value for name, value in status.items() if name in Outcome.model_fields}
+    return Outcome(**{**known, "id": command_id, "cluster": cluster})
+
+
+def _lost(cluster: ClusterId, error: TunnelError) -> CommandUnknownError:
+    return CommandUnknownError(
+        f"the executor of {cluster} was lost while the command ran ({error.message})",
+        hint="it was read-only: run it again",
+        details={"cluster": cluster},
+    )
+
+
+def _summary(outcome: Outcome | None) -> str:
+    if outcome is None:
+        return Ending.CANCELLED
+    if outcome.ending is Ending.EXITED:
+        return f"{outcome.ending} {outcome.exit_code}"
+    return outcome.ending
+
+
+def _key_name(principal: Principal, cluster: ClusterId, key: str) -> str:
+    owner = "\0".join((principal.name, cluster, key))
+    return f"command:key:{hashlib.sha256(owner.encode()).hexdigest()}"
+
+
+def _digest(command: Command) -> str:
+    return hashlib.sha256(command.model_dump_json().encode()).hexdigest()

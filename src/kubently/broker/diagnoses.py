@@ -1,0 +1,78 @@
+"""A deterministic diagnosis of one cluster: collect, analyse, rank."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+import anyio
+import httpx
+
+from kubently import analyzers, kubeclient
+from kubently.auth import grants
+from kubently.broker.audit import Audit
+from kubently.errors import ExecutorOfflineError, KubentlyError
+from kubently.fleet import Fleet, FleetTransport
+from kubently.schema import ClusterId, Diagnosis, Permission, Principal
+
+TIMEOUT = 60.0
+"""Seconds for collecting one cluster's snapshot."""
+
+
+class Diagnoses:
+    """Diagnoses clusters through their tunnels."""
+
+    def __init__(self, fleet: Fleet, audit: Audit) -> None:
+        self._audit = audit
+        self._transport = FleetTransport(fleet)
+
+    async def diagnose(
+        self, principal: Principal, cluster: ClusterId, *, namespace: str | None = None, request_id: str
+    ) -> Diagnosis:
+        """Say what is wrong in *cluster*, or in one of its namespaces. Raises AuthError, FleetError, TunnelError."""
+        grants.require_cluster(principal, cluster, Permission.DIAGNOSE)
+        what = f"namespace {namespace}" if namespace else "all namespaces"
+        entry = await self._audit.start(principal, cluster, "diagnose", what, request_id=request_id)
+        started = time.monotonic()
+        try:
+            diagnosis = await self._diagnose(cluster, namespace, principal, request_id)
+        except KubentlyError as error:
+            await entry.end(error.code)
+            raise
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await entry.end("cancelled")
+            raise
+        await entry.end(f"findings {len(diagnosis.findings)}")
+        return diagnosis.model_copy(update={"seconds": round(time.monotonic() - started, 3)})
+
+    async def _diagnose(
+        self, cluster: ClusterId, namespace: str | None, principal: Principal, request_id: str
+    ) -> Diagnosis:
+        headers = {"x-kubently-principal": principal.name, "x-request-id": request_id}
+        try:
+            async with httpx.AsyncClient(
+                transport=self._transport,
+                base_url=f"http://{cluster}/k8s",
+                headers=headers,
+                timeout=None,  # noqa: S113  # collect() has its own deadline, and the tunnel its liveness
+                trust_env=False,
+            ) as client:
+                snapshot = await kubeclient.collect(
+                    kubeclient.KubeClient(client),
+                    analyzers=analyzers.ANALYZERS,
+                    now=datetime.now(UTC),
+                    namespace=namespace,
+                    timeout=TIMEOUT,
+                )
+        except httpx.TransportError as error:
+            raise ExecutorOfflineError(f"{cluster} broke off while it was read: {error}") from error
+        # Analysing a large cluster takes CPU, not I/O: in a thread the other requests of this process go on.
+        report = await anyio.to_thread.run_sync(analyzers.diagnose, snapshot)
+        return Diagnosis(
+            cluster=cluster,
+            read_at=snapshot.read_at,
+            findings=report.findings,
+            symptoms=report.symptoms,
+            coverage=report.coverage,
+        )

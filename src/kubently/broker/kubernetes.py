@@ -1,0 +1,87 @@
+"""One Kubernetes API request to one cluster: decided, recorded, opened; its bytes belong to the caller."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Iterable
+
+import anyio
+
+from kubently import wire
+from kubently.auth import grants
+from kubently.broker.audit import Audit
+from kubently.errors import KubentlyError
+from kubently.fleet import Fleet
+from kubently.kube import headers, paths, policy
+from kubently.schema import ClusterId, Permission, Principal
+from kubently.tunnel import Stream
+
+
+class PolicyDeniedError(KubentlyError):
+    """The request is not allowed; ``status`` is the ``Status`` object that says so."""
+
+    code = "kubernetes-denied"
+
+    def __init__(self, deny: policy.Deny, request: paths.ApiRequest) -> None:
+        super().__init__(str(deny))
+        self.status = policy.deny_status(deny, request)
+
+
+class KubernetesRequests:
+    """Opens streams to clusters' API servers."""
+
+    def __init__(self, fleet: Fleet, audit: Audit) -> None:
+        self._fleet = fleet
+        self._audit = audit
+
+    @contextlib.asynccontextmanager
+    async def open(
+        self,
+        principal: Principal,
+        cluster: ClusterId,
+        method: str,
+        path: bytes,
+        query: bytes,
+        fields: Iterable[wire.Field],
+        *,
+        request_id: str,
+    ) -> AsyncIterator[Stream]:
+        """Send the head of a request while the block lasts; the caller writes a body (or ends it) and reads the answer.
+
+        Raises PolicyDeniedError, InvalidRequestError, AuthError, FleetError.
+        """
+        grants.require_cluster(principal, cluster, Permission.RUN)
+        request = paths.parse(method, path, query)
+        forwarded = headers.request_headers(fields, with_body=request.verb == "create")
+        decision = policy.decide(request)
+        if isinstance(decision, policy.Deny):
+            await self._audit.deny(
+                principal, cluster, "kubernetes", str(request), request_id=request_id, outcome=decision.rule
+            )
+            raise PolicyDeniedError(decision, request)
+        entry = await self._audit.start(principal, cluster, "kubernetes", str(request), request_id=request_id)
+        outcome = "failed"
+        try:
+            target = b"?".join(part for part in paths.build(request) if part)
+            head: list[wire.Field] = [
+                (b":method", method.encode()),
+                (b":path", b"/k8s" + target),
+                *forwarded,
+                (b"x-kubently-principal", principal.name.encode("ascii", "replace")),
+                (b"x-request-id", request_id.encode()),
+            ]
+            stream, _ = await self._fleet.open(cluster, head)
+            try:
+                yield stream
+                outcome = "answered"
+            finally:
+                stream.reset()
+        except KubentlyError as error:
+            outcome = error.code
+            raise
+        except BaseException:
+            outcome = "cancelled"
+            raise
+        finally:
+            with anyio.CancelScope(shield=True), contextlib.suppress(KubentlyError):
+                await entry.end(outcome)

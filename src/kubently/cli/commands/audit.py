@@ -1,0 +1,40 @@
+"""``kubently audit``."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from kubently.cli.app import output_option
+from kubently.cli.render.console import console, table
+from kubently.cli.state import State, pass_state
+
+
+@click.command()
+@click.option("-n", "--last", default=50, show_default=True, type=click.IntRange(1, 1000), help="How many records.")
+@click.option("-f", "--follow", is_flag=True, help="Go on with new records as they come.")
+@output_option
+@pass_state
+def audit(state: State, *, last: int, follow: bool) -> None:
+    """Read the audit log: who asked what where, and how it ended."""
+    api, position = state.api(), -last
+    while True:
+        page = api.get(f"/api/v1/audit?after={position}&limit={last if position < 0 else 1000}")
+        _show(state, page["records"])
+        if not follow:
+            return
+        position = page["position"]
+        time.sleep(1)
+
+
+def _show(state: State, records: list[dict[str, str]]) -> None:
+    if state.is_json:
+        for record in records:
+            state.print_json(record)
+    elif records:
+        rows = [
+            (r["at"][:19], r["event"], r["principal"], r["cluster"], r["action"], r["what"], r.get("outcome") or "")
+            for r in records
+        ]
+        console().print(table(("AT", "EVENT", "WHO", "CLUSTER", "ACTION", "WHAT", "OUTCOME"), rows))

@@ -1,0 +1,25 @@
+"""``kubently clusters``."""
+
+from __future__ import annotations
+
+import click
+
+from kubently.cli.app import output_option
+from kubently.cli.render import clusters as render
+from kubently.cli.render.console import console
+from kubently.cli.state import State, pass_state
+from kubently.schema import Cluster
+
+
+@click.command()
+@output_option
+@pass_state
+def clusters(state: State) -> None:
+    """List the clusters that you can ask, with their state."""
+    found = state.api().get("/api/v1/clusters")
+    if state.is_json:
+        state.print_json(found)
+    elif found:
+        console().print(render.clusters([Cluster.model_validate(c) for c in found]))
+    else:
+        click.echo("no cluster has connected yet; kubently token create CLUSTER makes a token for one", err=True)

@@ -1,0 +1,45 @@
+"""Clusters as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from rich.table import Table
+from rich.text import Text
+
+from kubently.cli.render.console import age, table
+from kubently.schema import Cluster, ClusterState
+
+_STYLES = {
+    ClusterState.CONNECTED: "green",
+    ClusterState.DRAINING: "yellow",
+    ClusterState.DISCONNECTED: "red",
+    ClusterState.NEVER: "dim",
+}
+
+
+def clusters(found: Sequence[Cluster]) -> Table:
+    """Id, state, Kubernetes version, last seen, labels."""
+    return table(
+        ("CLUSTER", "STATE", "KUBERNETES", "EXECUTOR", "SEEN", "LABELS"),
+        [
+            (
+                cluster.id,
+                Text(cluster.state.value, _STYLES[cluster.state]),
+                cluster.executors[0].kubernetes_version if cluster.executors else "",
+                cluster.executors[0].version if cluster.executors else "",
+                _seen(cluster),
+                cluster.problem or ",".join(f"{k}={v}" for k, v in sorted(cluster.labels.items())),
+            )
+            for cluster in found
+        ],
+    )
+
+
+def _seen(cluster: Cluster) -> str:
+    if cluster.state is ClusterState.CONNECTED:
+        return "now"
+    if cluster.last_seen_at is None:
+        return "never"
+    return f"{age((datetime.now(UTC) - cluster.last_seen_at).total_seconds())} ago"

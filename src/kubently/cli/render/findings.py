@@ -1,0 +1,87 @@
+"""Findings: the cause first, what supports it, what to check next."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+from kubently.schema import Diagnosis, Finding, Severity
+
+_STYLES: Mapping[Severity, str] = {
+    Severity.OUTAGE: "bold red",
+    Severity.DEGRADED: "yellow",
+    Severity.RISK: "cyan",
+    Severity.HYGIENE: "dim",
+}
+_MOST_OBJECTS = 5
+
+
+def fleet(diagnoses: Sequence[Diagnosis]) -> Iterator[RenderableType]:
+    """All findings of all clusters in order of importance, then what was looked at."""
+    found = [(diagnosis, finding) for diagnosis in diagnoses for finding in diagnosis.findings]
+    # Each cluster's findings come ranked; a stable sort by severity merges the clusters' lists.
+    found.sort(key=lambda pair: pair[1].severity.rank)
+    for number, (diagnosis, one) in enumerate(found, 1):
+        yield from finding(number, diagnosis, one)
+    yield summary(diagnoses)
+
+
+def finding(number: int, diagnosis: Diagnosis, one: Finding) -> Iterator[RenderableType]:
+    """One finding."""
+    head = Text()
+    head.append(f"{number:>2}  ")
+    head.append(f"{one.severity.value:<9}", _STYLES[one.severity])
+    head.append(f" {diagnosis.cluster}  ", "bold")
+    head.append(one.title)
+    yield head
+    yield _line(one.code, f"{_objects(one)}", "dim")
+    for evidence in one.evidence:
+        yield _line("seen", evidence.quote, "")
+        yield _line("", evidence.source, "dim")
+    folded = [symptom for symptom in diagnosis.symptoms if symptom.id in one.symptoms]
+    for symptom in folded:
+        yield _line("explains", symptom.title, "")
+    for check in one.next_checks:
+        yield _line("check", command(diagnosis.cluster, check), "green")
+    yield Text()
+
+
+def command(cluster: str, check: str) -> str:
+    """A next check as something to type."""
+    try:
+        first = shlex.split(check)[:1]
+    except ValueError:
+        first = []
+    verbs = {"get", "describe", "logs", "top", "events", "rollout", "explain", "auth"}
+    return f"kubently run {cluster} -- {check}" if first and first[0] in verbs else check
+
+
+def summary(diagnoses: Sequence[Diagnosis]) -> Text:
+    """Counts, and what could not be seen."""
+    text = Text()
+    for diagnosis in sorted(diagnoses, key=lambda d: d.cluster):
+        counts = {s: sum(f.severity is s for f in diagnosis.findings) for s in Severity}
+        words = ", ".join(f"{count} {severity.value}" for severity, count in counts.items() if count) or "nothing wrong"
+        text.append(f"{diagnosis.cluster}: ", "bold")
+        text.append(f"{words} in {diagnosis.coverage.objects} objects ({diagnosis.seconds:.1f} s)")
+        if diagnosis.coverage.blind:
+            unseen = ", ".join(sorted({blind.resource for blind in diagnosis.coverage.blind}))
+            text.append(f"; not seen: {unseen}", "dim")
+        text.append("\n")
+    return text
+
+
+def _objects(one: Finding) -> str:
+    shown = ", ".join(map(str, one.objects[:_MOST_OBJECTS]))
+    more = len(one.objects) - _MOST_OBJECTS
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _line(label: str, text: str, style: str) -> RenderableType:
+    line = Text(f"{label:<9}", "dim" if label else "")
+    line.append(text, style)
+    return Padding(line, (0, 0, 0, 4))

@@ -1,0 +1,81 @@
+"""What every command needs: the endpoint, the output format, and one way to end."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+import click
+
+from kubently.cli import profiles
+from kubently.client import Api
+from kubently.errors import KubentlyError
+from kubently.settings import process_environ
+
+# Exit codes from sysexits.h where it has one, so that they never look like those of kubectl (1) or the shell (126-).
+USAGE, UNAVAILABLE, INTERNAL, TEMPORARY, REFUSED, TIMED_OUT = 64, 69, 70, 75, 77, 124
+FINDINGS = 1
+
+_EXIT_CODES: Mapping[str, int] = {
+    "command-invalid": USAGE,
+    "request-invalid": USAGE,
+    "config-invalid": USAGE,
+    "not-found": USAGE,
+    "conflict": USAGE,
+    "cluster-not-found": USAGE,
+    "idempotency-conflict": USAGE,
+    "redirected": USAGE,
+    "not-kubently": USAGE,
+    "executor-offline": UNAVAILABLE,
+    "api-unreachable": UNAVAILABLE,
+    "store-unavailable": UNAVAILABLE,
+    "tunnel-closed": UNAVAILABLE,
+    "command-unknown": UNAVAILABLE,
+    "too-many-commands": TEMPORARY,
+    "unauthenticated": REFUSED,
+    "permission-denied": REFUSED,
+    "command-denied": REFUSED,
+    "command-timeout": TIMED_OUT,
+}
+
+
+def exit_code(code: str) -> int:
+    """The exit code for an error's code; documented in the CLI reference."""
+    return _EXIT_CODES.get(code, INTERNAL)
+
+
+@dataclass(slots=True)
+class State:
+    """Options of the root command."""
+
+    profile: str = ""
+    output: str = "text"
+    environ: Mapping[str, str] = field(default_factory=process_environ)
+
+    def api(self) -> Api:
+        """The API to talk to. Raises ConfigError."""
+        chosen = profiles.choose(self.environ, name=self.profile)
+        return Api(chosen.url, chosen.key, ca=chosen.ca)
+
+    @property
+    def is_json(self) -> bool:
+        """Whether results are printed as JSON."""
+        return self.output == "json"
+
+    def print_json(self, value: Any) -> None:
+        """Print one result."""
+        click.echo(json.dumps(value, indent=2 if sys.stdout.isatty() else None))
+
+
+pass_state = click.make_pass_decorator(State, ensure=True)
+
+
+def fail(error: KubentlyError) -> NoReturn:
+    """Say what happened and what to try, and exit."""
+    click.echo(f"error: {error.message} [{error.code}]", err=True)
+    if error.hint:
+        click.echo(f"  try: {error.hint}", err=True)
+    sys.exit(exit_code(error.code))

@@ -1,0 +1,149 @@
+"""A light client of the public API on ``http.client``: it starts fast, which a command line notices.
+
+Answers are plain JSON values; ``kubently.client.sdk`` gives them types.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+from collections.abc import Generator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from kubently import __version__, trust
+from kubently.errors import ConfigError, KubentlyError
+
+NDJSON = "application/x-ndjson"
+
+
+class ApiError(KubentlyError):
+    """The API said no: ``code`` is the problem's, ``status`` the HTTP status."""
+
+    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+        details = problem.get("details")
+        super().__init__(
+            str(problem.get("detail") or f"the API answered {status}"),
+            hint=str(problem.get("hint", "")),
+            details=details if isinstance(details, Mapping) else None,
+        )
+        self.status = status
+        self.code = str(problem.get("code", "http-error"))  # type: ignore[misc]  # each problem brings its own
+        self.request_id = str(problem.get("request_id", ""))
+
+
+class ApiUnreachableError(KubentlyError):
+    """The API cannot be reached, or broke off."""
+
+    code = "api-unreachable"
+    retryable = True
+
+
+class Api:
+    """One API endpoint. ``url`` may have a path prefix; ``timeout`` is seconds of silence that are accepted."""
+
+    def __init__(self, url: str, key: str, *, ca: str = "", timeout: float = 60.0) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("https", "http") or not parts.hostname:
+            raise ConfigError(f"{url!r} is no URL of an API", hint="use https://host[:port][/prefix]")
+        self.url = url.rstrip("/")
+        self._secure = parts.scheme == "https"
+        self._host, self._port, self._prefix = parts.hostname, parts.port, parts.path.rstrip("/")
+        self._key = key
+        self._ca = ca
+        self._timeout = timeout
+        self._tls: ssl.SSLContext | None = None
+
+    def get(self, path: str) -> Any:
+        """GET and parse. Raises ApiError, ApiUnreachableError."""
+        return self._json("GET", path, None, {})
+
+    def post(self, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None) -> Any:
+        """POST JSON and parse the answer. Raises ApiError, ApiUnreachableError."""
+        return self._json("POST", path, body, headers or {})
+
+    def delete(self, path: str) -> None:
+        """DELETE. Raises ApiError, ApiUnreachableError."""
+        self._json("DELETE", path, None, {})
+
+    def stream(
+        self, path: str, body: Any, *, headers: Mapping[str, str] | None = None, timeout: float | None = None
+    ) -> Generator[Any, None, None]:
+        """POST JSON and give the lines of the NDJSON answer as they come; closing the iterator cancels the request.
+
+        *timeout* is how many seconds of silence are accepted; the API sends a blank line every 15. Raises ApiError,
+        ApiUnreachableError.
+        """
+        connection, response = self._send("POST", path, body, {"Accept": NDJSON, **(headers or {})}, timeout)
+        try:
+            while line := response.readline():
+                if line.strip():
+                    yield json.loads(line)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise ApiUnreachableError(f"{self.url} broke off its answer: {error or type(error).__name__}") from error
+        finally:
+            connection.close()
+
+    def _json(self, method: str, path: str, body: Any, headers: Mapping[str, str]) -> Any:
+        connection, response = self._send(method, path, body, headers, None)
+        try:
+            text = response.read()
+            return json.loads(text) if text else None
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise ApiUnreachableError(f"{self.url} sent an answer that cannot be read: {error}") from error
+        finally:
+            connection.close()
+
+    def _send(
+        self, method: str, path: str, body: Any, headers: Mapping[str, str], timeout: float | None
+    ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        connection = self._connection(timeout or self._timeout)
+        fields = {"Accept": "application/json", "User-Agent": f"kubently/{__version__}", **headers}
+        if self._key:
+            fields["Authorization"] = f"Bearer {self._key}"
+        payload = None
+        if body is not None:
+            payload, fields["Content-Type"] = json.dumps(body).encode(), "application/json"
+        try:
+            connection.request(method, self._prefix + path, payload, fields)
+            response = connection.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise self._unreachable(error) from error
+        if response.status >= 300:
+            try:
+                raise ApiError(response.status, _problem(response, self.url))
+            finally:
+                connection.close()
+        return connection, response
+
+    def _connection(self, timeout: float) -> http.client.HTTPConnection:
+        if not self._secure:
+            return http.client.HTTPConnection(self._host, self._port, timeout=timeout)
+        if self._tls is None:
+            self._tls = trust.client_context(ca=self._ca)
+        return http.client.HTTPSConnection(self._host, self._port, timeout=timeout, context=self._tls)
+
+    def _unreachable(self, error: OSError | http.client.HTTPException) -> ApiUnreachableError:
+        if isinstance(error, OSError):
+            message, hint = trust.explain(error, self.url)
+            return ApiUnreachableError(message, hint=hint)
+        return ApiUnreachableError(f"{self.url} did not answer as HTTP: {error!r}", hint="check the URL")
+
+
+def _problem(response: http.client.HTTPResponse, url: str) -> Mapping[str, Any]:
+    if response.status in (301, 302, 303, 307, 308):
+        where = response.headers.get("Location", "elsewhere")
+        return {"code": "redirected", "detail": f"{url} redirects to {where}", "hint": "use that URL if it is yours"}
+    try:
+        problem = json.loads(response.read(256 * 1024))
+    except (OSError, http.client.HTTPException, ValueError):
+        problem = None
+    if isinstance(problem, dict) and "code" in problem:
+        return problem
+    return {
+        "code": "not-kubently",
+        "detail": f"{url} answered {response.status}, and not as a Kubently API does",
+        "hint": "check the URL, and what stands in front of the API",
+    }

@@ -1,0 +1,112 @@
+"""The cluster's API behind the policy: every request is read, decided, written anew and only then sent.
+
+The executor's word is the last one: the control plane decides too, but what it lets through is decided again here. Used
+by the tunnel's ``/k8s`` and by the loopback proxy of the kubectl children.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kubently.errors import InvalidRequestError, KubentlyError
+from kubently.executor.apiserver import ApiServer, Response
+from kubently.kube import headers, paths, policy
+from kubently.kube.redact import TextRedactor
+from kubently.tunnel import Receive, Scope, Send
+
+log = logging.getLogger(__name__)
+
+_MAX_BODY = 64 * 1024
+"""Bytes of a request body: only the three self reviews have one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """For whom a request is made."""
+
+    principal: str = ""
+    request_id: str = ""
+    narrowing: policy.Narrowing = policy.UNLIMITED
+
+
+class KubeApi:
+    """Decides and forwards."""
+
+    def __init__(self, api_server: ApiServer, rules: policy.Policy) -> None:
+        self._api_server = api_server
+        self._rules = rules
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send, *, path: bytes, caller: Caller) -> None:
+        """Answer one request; refusals and failures are ``Status`` objects, as Kubernetes clients expect."""
+        try:
+            request = paths.parse(scope["method"], path, scope["query_string"])
+            creates = request.verb == "create"
+            forwarded = headers.request_headers(scope["headers"], with_body=creates)
+        except InvalidRequestError as error:
+            await _send_status(send, policy.invalid_status(error))
+            return
+        decision = policy.decide(request, self._rules, caller.narrowing)
+        if isinstance(decision, policy.Deny):
+            log.info("kubernetes request denied", extra={"rule": decision.rule, "principal": caller.principal})
+            await _send_status(send, policy.deny_status(decision, request))
+            return
+        target = b"?".join(part for part in paths.build(request) if part)
+        try:
+            body = await _read_body(receive) if creates else b""
+            if request.is_log:
+                forwarded = [field for field in forwarded if field[0] != b"accept-encoding"]  # it is read here
+            response = await self._api_server.request(request.method.encode(), target, forwarded, body)
+        except KubentlyError as error:
+            await _send_status(send, _failure(error))
+            return
+        try:
+            await _relay(response, send, TextRedactor() if request.is_log and response.status == 200 else None)
+        finally:
+            response.close()
+
+
+async def _relay(response: Response, send: Send, redactor: TextRedactor | None) -> None:
+    fields = headers.response_headers(response.headers, body_changed=redactor is not None)
+    await send({"type": "http.response.start", "status": response.status, "headers": fields})
+    while chunk := await response.read():
+        body = redactor.feed(chunk) if redactor else chunk
+        if body:
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+    await send({"type": "http.response.body", "body": redactor.finish() if redactor else b""})
+
+
+async def _read_body(receive: Receive) -> bytes:
+    body: bytes = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if len(body) > _MAX_BODY:
+            raise InvalidRequestError(f"the body is over {_MAX_BODY} bytes")
+        if not message.get("more_body"):
+            return body
+
+
+async def _send_status(send: Send, status: Mapping[str, Any]) -> None:
+    body = json.dumps(status).encode()
+    fields = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": int(status["code"]), "headers": fields})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _failure(error: KubentlyError) -> Mapping[str, Any]:
+    if isinstance(error, InvalidRequestError):
+        return policy.invalid_status(error)
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "message": f"{error.message}; {error.hint}" if error.hint else error.message,
+        "reason": "ServiceUnavailable",
+        "details": {"causes": [{"reason": "KubentlyFailure", "message": error.code}]},
+        "code": 503,
+    }

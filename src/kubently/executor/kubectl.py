@@ -1,0 +1,174 @@
+"""Run an allowed command as a child process: no shell, no environment, bounded output, killed when nobody waits."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+
+from kubently.errors import CommandError, ConfigError
+from kubently.executor.kubeapi import Caller
+from kubently.executor.proxy import Door, Proxy
+from kubently.executor.sandbox import Sandbox
+from kubently.kube.kubectl import KubectlCommand
+from kubently.schema import Ending
+from kubently.settings import process_environ
+from kubently.wire import records
+
+Emit = Callable[[bytes], Awaitable[None]]
+"""Takes one record; waits while its reader is slow."""
+
+_CHUNK = 32 * 1024
+
+
+@dataclass(slots=True)
+class _Output:
+    """What one channel has produced."""
+
+    channel: int
+    total: int = 0
+    sent: int = 0
+
+
+class Kubectl:
+    """Runs kubectl. ``folder`` holds the discovery cache and the children's homes."""
+
+    def __init__(
+        self, *, binary: Path, proxy: Proxy, sandbox: Sandbox, folder: Path, max_children: int, max_output: int
+    ) -> None:
+        self._binary = binary
+        self._proxy = proxy
+        self._sandbox = sandbox
+        self._homes, self._cache = folder / "homes", folder / "cache"
+        self._max_output = max_output
+        self._slots = anyio.Semaphore(max_children)
+        for path in (self._homes, self._cache):
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    async def run(self, command: KubectlCommand, *, timeout: float, caller: Caller, emit: Emit) -> bytes:
+        """Run *command*, give its output to *emit* as it comes, and return the status record.
+
+        At *timeout* seconds, and when cancelled, the child's whole process group is killed.
+        """
+        started = time.monotonic()
+        output = _Output(records.STDOUT), _Output(records.STDERR)
+        ending, exit_code = Ending.TIMED_OUT, None
+        with anyio.move_on_after(timeout):
+            async with self._slots:
+                with self._home(caller) as (home, door):
+                    exit_code = await self._run_child(command, home, door, output, emit)
+                ending = Ending.EXITED
+        if ending is Ending.TIMED_OUT:
+            await emit(records.encode(records.STDERR, f"[kubently: killed after {timeout:g} s]\n".encode()))
+        for channel in output:
+            if channel.total > channel.sent:
+                text = f"\n[kubently: cut after {channel.sent} bytes; the output was {channel.total} bytes or more]\n"
+                await emit(records.encode(channel.channel, text.encode()))
+        status = {
+            "ending": ending,
+            "exit_code": exit_code,
+            "seconds": round(time.monotonic() - started, 6),
+            "stdout_bytes": output[0].total,
+            "stderr_bytes": output[1].total,
+            "truncated": any(o.total > o.sent for o in output),
+        }
+        return records.encode(records.STATUS, json.dumps(status).encode())
+
+    async def _run_child(
+        self, command: KubectlCommand, home: Path, door: Door, output: tuple[_Output, _Output], emit: Emit
+    ) -> int:
+        child = await self._start(command, home, door)
+        lock = anyio.Lock()
+        try:
+            async with anyio.create_task_group() as tasks:
+                for stream, channel in zip((child.stdout, child.stderr), output, strict=True):
+                    assert stream is not None
+                    tasks.start_soon(self._pump, stream, channel, emit, lock, child if command.is_streaming else None)
+            code = await child.wait()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await _kill(child)
+        return code if code >= 0 else 128 - code
+
+    async def _start(self, command: KubectlCommand, home: Path, door: Door) -> asyncio.subprocess.Process:
+        cage = self._sandbox.cage(execute=self._binary, writable=(home, self._cache), port=door.port)
+        try:
+            return await asyncio.create_subprocess_exec(
+                str(self._binary),
+                f"--kubeconfig={home / 'kubeconfig'}",
+                f"--cache-dir={self._cache}",
+                *command.argv,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                env={"HOME": str(home), "PATH": "", "KUBECTL_KUBERC": "false"},
+                cwd=home,
+                start_new_session=True,
+                preexec_fn=cage.enter,
+            )
+        except OSError as error:
+            raise CommandError(f"kubectl cannot be started: {error}", hint="check the executor's kubectl") from error
+        finally:
+            cage.close()
+
+    async def _pump(
+        self,
+        stream: asyncio.StreamReader,
+        output: _Output,
+        emit: Emit,
+        lock: anyio.Lock,
+        endless: asyncio.subprocess.Process | None,
+    ) -> None:
+        while chunk := await stream.read(_CHUNK):
+            output.total += len(chunk)
+            kept = chunk[: max(0, self._max_output - output.sent)]
+            if kept:
+                output.sent += len(kept)
+                async with lock:
+                    await emit(records.encode(output.channel, kept))
+            if endless is not None and output.total > output.sent:
+                _signal(endless)  # what never ends is not counted to its end
+                return
+
+    @contextlib.contextmanager
+    def _home(self, caller: Caller) -> Iterator[tuple[Path, Door]]:
+        with self._proxy.door(caller) as door, tempfile.TemporaryDirectory(dir=self._homes) as folder:
+            home = Path(folder)
+            with open(os.open(home / "kubeconfig", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(door.kubeconfig)
+            yield home, door
+
+
+def find_kubectl(configured: str) -> Path:
+    """The kubectl to use: the configured one, else beside this interpreter, else on PATH. Raises ConfigError."""
+    beside = Path(sys.executable).with_name("kubectl")
+    found = configured or (
+        str(beside) if beside.exists() else shutil.which("kubectl", path=process_environ().get("PATH"))
+    )
+    if not found or not os.access(found, os.X_OK):
+        raise ConfigError(
+            f"there is no kubectl at {found}" if found else "there is no kubectl on PATH or beside this interpreter",
+            hint="install kubectl, pip install 'kubently[kubectl]', or set KUBENTLY_KUBECTL",
+        )
+    return Path(found).resolve()
+
+
+def _signal(child: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
+
+
+async def _kill(child: asyncio.subprocess.Process) -> None:
+    _signal(child)
+    await child.wait()

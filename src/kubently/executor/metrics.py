@@ -1,0 +1,6 @@
+"""The executor's metrics."""
+
+from prometheus_client import Counter, Gauge
+
+CONNECTED = Gauge("kubently_executor_connected", "1 while a session to the API stands")
+DIALS = Counter("kubently_executor_dials", "Attempts to connect to the API", ["result"])

@@ -1,0 +1,94 @@
+"""The executor, put together: the only place where its parts are made."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import tempfile
+import time
+from pathlib import Path
+
+import anyio
+import yaml
+
+from kubently.errors import ConfigError
+from kubently.executor.apiserver import ApiServer
+from kubently.executor.app import ExecutorApp
+from kubently.executor.health import HealthApp
+from kubently.executor.kubeapi import KubeApi
+from kubently.executor.kubectl import Kubectl, find_kubectl
+from kubently.executor.outcomes import Outcomes
+from kubently.executor.proxy import Proxy
+from kubently.executor.sandbox import Sandbox
+from kubently.executor.supervisor import Supervisor
+from kubently.executor.target import from_kubeconfig, in_cluster
+from kubently.kube import policy
+from kubently.listen import listen
+from kubently.schema import parse_cluster_id
+from kubently.settings import ExecutorSettings, process_environ
+
+log = logging.getLogger(__name__)
+
+DRAIN_GRACE = 45.0
+
+
+async def run(settings: ExecutorSettings, stop: anyio.Event, *, alone: bool = True) -> None:
+    """Run one executor until *stop* is set. Raises ConfigError where it must not start.
+
+    *alone* says that the process is this executor's only: it may then close its /proc entry.
+    """
+    parse_cluster_id(settings.cluster_id)
+    rules = load_policy(settings.policy_file)
+    target = (
+        from_kubeconfig(settings.kubeconfig, settings.context) if settings.kubeconfig else in_cluster(process_environ())
+    )
+    binary, sandbox = find_kubectl(settings.kubectl), Sandbox()
+    if settings.require_sandbox and not sandbox.abi:
+        raise ConfigError("this kernel offers no Landlock", hint="unset KUBENTLY_REQUIRE_SANDBOX, or use Linux 5.13+")
+    if not sandbox.abi:
+        log.warning("this kernel offers no Landlock: kubectl runs with this process's file access")
+    if alone:
+        sandbox.hide_this_process()
+    api_server = ApiServer(target)
+    kube_api = KubeApi(api_server, rules)
+    proxy = Proxy(kube_api)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(api_server.aclose)
+        folder = settings.state_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kubently-")))
+        kubectl = Kubectl(
+            binary=binary,
+            proxy=proxy,
+            sandbox=sandbox,
+            folder=folder,
+            max_children=settings.max_children,
+            max_output=settings.max_output_bytes,
+        )
+        app = ExecutorApp(kube_api, kubectl, Outcomes(clock=time.monotonic))
+        supervisor = Supervisor(settings, app, api_server, capabilities={"sandbox": sandbox.description})
+        await stack.enter_async_context(proxy.serve())
+        if settings.health_listen:
+            await stack.enter_async_context(listen(HealthApp(supervisor), settings.health_listen))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(supervisor.run)
+            await stop.wait()
+            await supervisor.stop(DRAIN_GRACE)
+            tasks.cancel_scope.cancel()
+
+
+def load_policy(path: Path | None) -> policy.Policy:
+    """The policy of *path*, or the read-only default without one.
+
+    Raises ConfigError when the file cannot be read or says anything unknown: no policy, no start.
+    """
+    if path is None:
+        return policy.DEFAULT_POLICY
+    try:
+        document = yaml.safe_load(path.read_bytes())
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(
+            f"the policy {path} cannot be read: {error}", hint="the executor does not start without it"
+        ) from error
+    rules = policy.parse_policy(document)
+    if rules.secrets != "none":
+        raise ConfigError(f"the policy {path} asks for secrets: {rules.secrets}", hint="this version knows only none")
+    return rules

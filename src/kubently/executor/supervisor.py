@@ -1,0 +1,238 @@
+"""Keeps one session to the API: dials, serves, backs off with full jitter, drains on request of either side."""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import anyio
+from anyio.abc import TaskGroup
+
+from kubently import __version__, trust, wire
+from kubently.errors import KubentlyError, TunnelClosedError
+from kubently.executor.apiserver import ApiServer
+from kubently.executor.metrics import CONNECTED, DIALS
+from kubently.schema import problems
+from kubently.settings import ExecutorSettings
+from kubently.tunnel import Application, AsgiServer, Heartbeat, Session
+from kubently.tunnel.transports import websocket
+
+log = logging.getLogger(__name__)
+
+FIRST_DELAY, MAX_DELAY, EARLY_MAX_DELAY = 0.5, 30.0, 10.0
+"""Seconds of backoff: full jitter up to a cap that doubles; lower in the first minute without a session."""
+HEALTHY_AFTER = 25.0
+"""A session that lived so many seconds resets the backoff."""
+REFUSED_DELAY = 60.0
+"""Cap where the API answered and said no (401, 403, 409): asking often does not help."""
+
+
+def backoff(attempt: int, *, outage: float, refused: bool, rng: random.Random) -> float:
+    """Seconds to wait before attempt number *attempt* (1 is the first retry), *outage* seconds into the outage."""
+    cap = REFUSED_DELAY if refused else EARLY_MAX_DELAY if outage < 60 else MAX_DELAY
+    return rng.uniform(0, min(cap, FIRST_DELAY * 2 ** min(attempt, 16)))
+
+
+class Supervisor:
+    """One executor's connection to its API."""
+
+    def __init__(
+        self, settings: ExecutorSettings, app: Application, api_server: ApiServer, *, capabilities: Mapping[str, str]
+    ) -> None:
+        self._settings = settings
+        self._app = app
+        self._api_server = api_server
+        self._capabilities = capabilities
+        self._session: Session | None = None
+        self._replace = anyio.Event()
+        self._stopping = False
+        self._rng = random.Random()
+        self.connected_at: float | None = None
+        """Monotonic instant of the last moment known to be connected."""
+        self.problem = ""
+        """Why there is no session, in a sentence."""
+
+    async def run(self) -> None:
+        """Dial and serve until `stop`."""
+        heartbeat = Heartbeat(clock=time.monotonic, ping_after=self._settings.timing.ping_after)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(heartbeat.run)
+            await self._run_sessions(tasks, heartbeat)
+            tasks.cancel_scope.cancel()
+
+    async def stop(self, grace: float) -> None:
+        """Drain: finish open streams within *grace* seconds, then close. `run` returns."""
+        self._stopping = True
+        session = self._session
+        if session is not None:
+            session.drain("the executor stops")
+            await session.wait_idle(grace)
+            session.close("the executor stopped", code=1001)
+        self._replace.set()
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a session stands."""
+        return self._session is not None and not self._session.is_closed
+
+    async def _run_sessions(self, tasks: TaskGroup, heartbeat: Heartbeat) -> None:
+        attempt, lost_at = 0, time.monotonic()
+        while not self._stopping:
+            refused = False
+            try:
+                session, closed = await self._connect(tasks, heartbeat)
+            except (OSError, KubentlyError) as error:  # TimeoutError and ssl.SSLError are OSErrors
+                refused = self._note_failure(error)
+            else:
+                began = time.monotonic()
+                await self._serve_until_replaced(session, closed)
+                if time.monotonic() - began >= HEALTHY_AFTER:
+                    attempt = 0
+                lost_at = time.monotonic()
+            if self._stopping:
+                return
+            attempt += 1
+            delay = backoff(attempt, outage=time.monotonic() - lost_at, refused=refused, rng=self._rng)
+            log.info("dialling again", extra={"in_seconds": round(delay, 2), "attempt": attempt})
+            with anyio.move_on_after(delay):
+                await self._replace.wait()
+            self._replace = anyio.Event() if not self._stopping else self._replace
+
+    async def _connect(self, tasks: TaskGroup, heartbeat: Heartbeat) -> tuple[Session, anyio.Event]:
+        settings = self._settings
+        info = await self._describe()
+        tls = trust.client_context(ca=settings.ca_cert) if settings.api_url.startswith("https") else None
+        link = await websocket.dial(
+            _tunnel_url(settings.api_url),
+            headers={
+                "Authorization": f"Bearer {settings.token}",
+                "X-Kubently-Cluster": settings.cluster_id,
+                "User-Agent": f"kubently-executor/{__version__}",
+            },
+            ssl=tls,
+            timeout=settings.timing.dial_timeout,
+        )
+        closed, settled, server = anyio.Event(), anyio.Event(), AsgiServer(self._app, tasks)
+        session = Session(
+            wire.Role.EXECUTOR,
+            link,
+            clock=time.monotonic,
+            info=info,
+            on_request=server.serve,
+            on_settled=lambda _: settled.set(),
+            on_drain=self._on_drain,
+            on_closed=lambda reason: self._on_closed(reason, closed),
+        )
+        link.attach(session)
+        session.flush()
+        with anyio.move_on_after(settings.timing.dial_timeout):
+            await settled.wait()
+        if not settled.is_set():
+            session.close("no SETTINGS came", code=1002)
+            raise TunnelClosedError("the API accepted the connection and then said nothing")
+        heartbeat.watch(session)
+        return session, closed
+
+    async def _serve_until_replaced(self, session: Session, closed: anyio.Event) -> None:
+        self._session, self.problem = session, ""
+        CONNECTED.set(1)
+        DIALS.labels(result="ok").inc()
+        log.info("connected to the API", extra={"url": self._settings.api_url, "cluster": self._settings.cluster_id})
+        while not closed.is_set():
+            with anyio.move_on_after(5):
+                await closed.wait()
+            self.connected_at = time.monotonic()
+        self._session = None
+        CONNECTED.set(0)
+
+    def _on_drain(self, reason: str) -> None:
+        log.info("the API drains", extra={"reason": reason})
+
+    def _on_closed(self, reason: str, closed: anyio.Event) -> None:
+        self.problem = reason
+        log.warning("the session ended", extra={"reason": reason})
+        closed.set()
+
+    def _note_failure(self, error: OSError | KubentlyError) -> bool:
+        message, hint, refused = explain(error, self._settings.api_url)
+        self.problem = f"{message}; {hint}" if hint else message
+        DIALS.labels(result="refused" if refused else "failed").inc()
+        log.warning("cannot connect to the API", extra={"reason": message, "hint": hint})
+        return refused
+
+    async def _describe(self) -> Mapping[str, Any]:
+        version, uid = "", ""
+        try:
+            version = str((await self._get(b"/version")).get("gitVersion", ""))
+            metadata = (await self._get(b"/api/v1/namespaces/kube-system")).get("metadata", {})
+            uid = str(metadata.get("uid", ""))
+        except (KubentlyError, ValueError) as error:
+            log.warning("the cluster's API server does not answer", extra={"reason": str(error)})
+        return {
+            "version": __version__,
+            "instance": self._settings.instance,
+            "hostname": self._settings.hostname,
+            "labels": dict(self._settings.labels),
+            "kubernetes_version": version,
+            "kube_system_uid": uid,
+            "capabilities": dict(self._capabilities),
+        }
+
+    async def _get(self, path: bytes) -> Mapping[str, Any]:
+        response = await self._api_server.request(b"GET", path, [(b"accept", b"application/json")])
+        try:
+            body = b""
+            while chunk := await response.read():
+                body += chunk
+                if len(body) > 1024 * 1024:
+                    raise ValueError("the answer is too large")
+        finally:
+            response.close()
+        answer = json.loads(body) if response.status == 200 else {}
+        return answer if isinstance(answer, dict) else {}
+
+
+def explain(error: OSError | KubentlyError, url: str) -> tuple[str, str, bool]:
+    """What a failed dial means: a sentence, what to try, and whether the API itself said no."""
+    if isinstance(error, websocket.UpgradeRefusedError):
+        return _explain_refusal(error, url)
+    if isinstance(error, OSError):
+        return (*trust.explain(error, url), False)
+    return error.message, error.hint, False
+
+
+def _explain_refusal(error: websocket.UpgradeRefusedError, url: str) -> tuple[str, str, bool]:
+    if problems.MEDIA_TYPE in error.headers.get("content-type", ""):
+        try:
+            told = problems.from_problem(error.status, json.loads(error.body))
+        except (ValueError, AttributeError):
+            told = None
+        if told is not None:
+            return f"the API refused this executor: {told.message}", told.hint, error.status in (401, 403, 409)
+    if error.status in (301, 302, 303, 307, 308):
+        where = error.headers.get("location", "elsewhere")
+        return f"{url} redirects to {where}, which is not followed", "set the API URL to where it really is", False
+    if error.status in (502, 503, 504):
+        return (
+            f"a proxy in front of {url} answered {error.status}: the API behind it is not there",
+            "wait, or check it",
+            False,
+        )
+    if error.status == 404:
+        return f"{url} answers, but there is no Kubently API at that path", "check host, port and path prefix", False
+    return (
+        f"{url} answered the WebSocket upgrade with {error.status}",
+        "check what stands between here and the API",
+        False,
+    )
+
+
+def _tunnel_url(api_url: str) -> str:
+    parts = urlsplit(api_url)
+    scheme = "wss" if parts.scheme == "https" else "ws"
+    return f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}{websocket.PATH}"

@@ -1,0 +1,314 @@
+"""``kubently up``: API, executors and a first diagnosis in one process on this machine.
+
+Without options its fleet is three archived clusters, each served by a small read-only Kubernetes API behind an ordinary
+executor. Everything speaks verified HTTPS with a CA made here; a kubeconfig is touched only when a context is named.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import secrets
+import sys
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import anyio
+import click
+
+from kubently import api, archive, executor, logs, trust
+from kubently.cli import profiles
+from kubently.cli.commands import diagnose
+from kubently.cli.progress import progress
+from kubently.client import Api
+from kubently.errors import ConfigError, KubentlyError
+from kubently.listen import listen
+from kubently.main.errors import named_errors
+from kubently.main.servers import BACKEND, run_until_signal
+from kubently.schema import ClusterId, ClusterState, Role, parse_cluster_id
+from kubently.settings import ApiSettings, ExecutorSettings, LogSettings, process_environ
+
+_HOST = "127.0.0.1"
+_NAMES = ("localhost", _HOST, "::1")
+_CONNECT_TIMEOUT = 30.0
+PROFILE = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One cluster of the fleet."""
+
+    cluster: ClusterId
+    kubeconfig: Path
+    context: str
+    labels: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says."""
+
+    contexts: tuple[str, ...]
+    all_contexts: bool
+    kubeconfig: Path
+    with_archives: bool
+    archives: tuple[Path, ...]
+    port: int
+    state: Path
+    diagnose: bool
+
+
+@click.command()
+@click.option("--context", "contexts", multiple=True, metavar="NAME", help="Use this kubeconfig context; repeatable.")
+@click.option("--all-contexts", is_flag=True, help="Use every context of the kubeconfig.")
+@click.option(
+    "--kubeconfig", type=click.Path(path_type=Path), help="Kubeconfig of the contexts [$KUBECONFIG or ~/.kube/config]."
+)
+@click.option(
+    "--archive",
+    "archives",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Serve this archived cluster; repeatable.",
+)
+@click.option("--with-archives", is_flag=True, help="Keep the bundled archived clusters beside contexts or archives.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8443, show_default=True, help="Port of the API; 0 for any."
+)
+@click.option("--state-dir", type=click.Path(path_type=Path), help="Where CA, key and store are kept.")
+@click.option("--diagnose/--no-diagnose", default=True, show_default=True, help="Print a first diagnosis.")
+def up(
+    contexts: tuple[str, ...],
+    *,
+    all_contexts: bool,
+    kubeconfig: Path | None,
+    archives: tuple[Path, ...],
+    with_archives: bool,
+    port: int,
+    state_dir: Path | None,
+    diagnose: bool,
+) -> None:
+    """Run API, executors and a first diagnosis on this machine; Ctrl-C ends all of it."""
+    environ = process_environ()
+    log = LogSettings.from_env({"KUBENTLY_LOG_LEVEL": "warning", "KUBENTLY_LOG_FORMAT": "console", **environ})
+    logs.configure(level=log.level, json_lines=log.json_lines)
+    home = Path(environ.get("HOME", "~")).expanduser()
+    found = environ.get("KUBECONFIG", "").split(os.pathsep)[0]
+    options = Options(
+        contexts,
+        all_contexts,
+        kubeconfig or (Path(found) if found else home / ".kube" / "config"),
+        with_archives,
+        archives,
+        port,
+        state_dir or Path(environ.get("XDG_STATE_HOME") or home / ".local" / "state") / "kubently" / "up",
+        diagnose,
+    )
+    with named_errors():
+        anyio.run(run_until_signal, lambda stop: run(options, stop), backend_options=BACKEND)
+    click.echo("stopped", err=True)
+
+
+async def run(options: Options, stop: anyio.Event) -> None:
+    """Run until *stop*. Raises ConfigError."""
+    authority = trust.keep_authority(options.state, "kubently up")
+    cert, key = options.state / "tls.crt", options.state / "tls.key"
+    trust.issue(authority, _NAMES, lifetime=timedelta(days=30)).write(cert, key)
+    settings = ApiSettings(
+        listen=(_HOST, options.port),
+        tls_cert=cert,
+        tls_key=key,
+        store_url=f"sqlite://{(options.state / 'store.db').absolute()}",
+        hosts=_NAMES,
+    )
+    async with contextlib.AsyncExitStack() as stack:
+        members = await _members(options, stack, authority, cert, key)
+        serving = await stack.enter_async_context(_serve(settings))
+        url = f"https://localhost:{serving.port}"
+        ca = options.state / "ca.crt"
+        api_key = await _api_key(serving, options.state / "api-key")
+        profiles.add(
+            profiles.config_path(process_environ()), PROFILE, profiles.Profile(url, api_key, str(ca)), use=False
+        )
+        _write_kubeconfig(options.state / "kubeconfig", url, ca, api_key, members)
+        async with anyio.create_task_group() as tasks:
+            stopped = anyio.Event()
+            for member in members:
+                token = await _executor_token(serving, member.cluster)
+                tasks.start_soon(_run_executor, _executor_settings(member, url, ca, token, options.state), stopped)
+            await _first_look(serving, options, members, Api(url, api_key, ca=str(ca)), stop)
+            _say_what_next(url, options.state, members)
+            await stop.wait()
+            stopped.set()
+
+
+@contextlib.asynccontextmanager
+async def _serve(settings: ApiSettings) -> AsyncIterator[api.Serving]:
+    async with api.serve(settings, drain_grace=3) as serving:
+        yield serving
+
+
+async def _run_executor(settings: ExecutorSettings, stop: anyio.Event) -> None:
+    await executor.run(settings, stop, alone=False)
+
+
+# ---------------------------------------------------------------------- the fleet
+
+
+async def _members(
+    options: Options, stack: contextlib.AsyncExitStack, authority: trust.Pair, cert: Path, key: Path
+) -> list[Member]:
+    members: list[Member] = []
+    if options.contexts or options.all_contexts:
+        names = options.contexts or tuple(executor.contexts(options.kubeconfig))
+        members += [Member(_cluster_id(name), options.kubeconfig, name, {}) for name in names]
+    folders = list(options.archives)
+    if options.with_archives or not (members or folders):
+        folders += archive.bundled()
+    for folder in folders:
+        members.append(await _serve_archive(folder, stack, authority, cert, key, options.state))
+    ids = [member.cluster for member in members]
+    if len(set(ids)) != len(ids):
+        raise ConfigError(f"two clusters would be named alike: {', '.join(sorted(ids))}", hint="rename a context")
+    return members
+
+
+async def _serve_archive(
+    folder: Path, stack: contextlib.AsyncExitStack, authority: trust.Pair, cert: Path, key: Path, state: Path
+) -> Member:
+    loaded = archive.load(folder)
+    token = secrets.token_urlsafe(32)
+    app = archive.create_app(loaded, token=token)
+    port = await stack.enter_async_context(listen(app, (_HOST, 0), cert=cert, key=key, date_header=False, grace=1))
+    cluster = _cluster_id(loaded.name)
+    path = state / "archives" / f"{cluster}.kubeconfig"
+    path.parent.mkdir(exist_ok=True, mode=0o700)
+    _write_private(path, json.dumps(_kubeconfig([(cluster, f"https://{_HOST}:{port}")], authority.cert, token)))
+    return Member(cluster, path, "", dict(loaded.labels))
+
+
+def _cluster_id(name: str) -> ClusterId:
+    """A context's name as a cluster id: cloud tools put slashes, colons and dots into them."""
+    plain = "".join(c if c.isalnum() and c.isascii() else "-" for c in name.lower()).strip("-")
+    return parse_cluster_id("-".join(filter(None, plain.split("-")))[-63:].strip("-"))
+
+
+def _executor_settings(member: Member, url: str, ca: Path, token: str, state: Path) -> ExecutorSettings:
+    return ExecutorSettings(
+        api_url=url,
+        cluster_id=member.cluster,
+        token=token,
+        labels=member.labels,
+        ca_cert=str(ca),
+        kubeconfig=member.kubeconfig,
+        context=member.context,
+        state_dir=state / "executors" / member.cluster,
+    )
+
+
+async def _api_key(serving: api.Serving, path: Path) -> str:
+    """The administrator's key of this machine, made at the first start and kept in a file of mode 0600."""
+    keys = serving.services.keys
+    with contextlib.suppress(OSError):
+        known = path.read_text().strip()
+        if await keys.authenticate(known):
+            return known
+    if any(info.name == "up" for info in await keys.all()):
+        await keys.revoke("up")
+    _, secret = await keys.create("up", Role.ADMIN)
+    _write_private(path, secret)
+    return secret
+
+
+async def _executor_token(serving: api.Serving, cluster: ClusterId) -> str:
+    """A token for this run."""
+    tokens = serving.services.tokens
+    if await tokens.is_known(cluster):
+        await tokens.revoke(cluster)
+    return await tokens.create(cluster)
+
+
+# ---------------------------------------------------------------------- what a person sees
+
+
+async def _first_look(
+    serving: api.Serving, options: Options, members: Sequence[Member], client: Api, stop: anyio.Event
+) -> None:
+    click.echo(f"API at {client.url}, {len(members)} clusters: {', '.join(m.cluster for m in members)}", err=True)
+    with progress("waiting for the executors"), anyio.move_on_after(_CONNECT_TIMEOUT):
+        while not stop.is_set() and not all(  # noqa: ASYNC110  # a few polls at start-up need no event
+            _is_connected(serving, member.cluster) for member in members
+        ):
+            await anyio.sleep(0.05)
+    connected = [member.cluster for member in members if _is_connected(serving, member.cluster)]
+    for member in members:
+        if member.cluster not in connected and not stop.is_set():
+            click.echo(f"error: {member.cluster} did not connect within {_CONNECT_TIMEOUT:.0f} s", err=True)
+    if not options.diagnose or not connected or stop.is_set():
+        return
+    try:
+        results = await anyio.to_thread.run_sync(
+            diagnose.collect, client, {"clusters": connected}, abandon_on_cancel=True
+        )
+    except KubentlyError as error:
+        click.echo(f"error: {error}", err=True)
+        return
+    diagnose.show(results)
+    sys.stdout.flush()
+
+
+def _is_connected(serving: api.Serving, cluster: ClusterId) -> bool:
+    return serving.services.fleet.describe(cluster).state is ClusterState.CONNECTED
+
+
+def _say_what_next(url: str, state: Path, members: Sequence[Member]) -> None:
+    first = members[0].cluster
+    click.echo(
+        "\n".join(
+            (
+                "",
+                "The API stays up until Ctrl-C. In another terminal:",
+                f"  kubently --profile {PROFILE} run {first} -- get pods -A",
+                f"  kubently --profile {PROFILE} run --all -- get nodes",
+                f"  kubently --profile {PROFILE} diagnose",
+                f"  kubectl --kubeconfig {state / 'kubeconfig'} --context kubently-{first} get pods -A",
+                f"  {url}/docs    (CA: {state / 'ca.crt'})",
+            )
+        ),
+        err=True,
+    )
+
+
+# ---------------------------------------------------------------------- files
+
+
+def _write_kubeconfig(path: Path, url: str, ca: Path, key: str, members: Sequence[Member]) -> None:
+    clusters = [(f"kubently-{m.cluster}", f"{url}/clusters/{m.cluster}/k8s") for m in members]
+    _write_private(path, json.dumps(_kubeconfig(clusters, ca.read_bytes(), key), indent=2))
+
+
+def _kubeconfig(clusters: Sequence[tuple[str, str]], ca: bytes, token: str) -> dict[str, object]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": clusters[0][0],
+        "clusters": [
+            {"name": name, "cluster": {"server": server, "certificate-authority-data": _base64(ca)}}
+            for name, server in clusters
+        ],
+        "users": [{"name": "kubently", "user": {"token": token}}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": "kubently"}} for name, _ in clusters],
+    }
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _write_private(path: Path, text: str) -> None:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
