@@ -43,14 +43,19 @@ _BEARER = re.compile(
     rb"|bearer[ \t]{1,3}(?=[^ \t]{16}))"
     rb"(?!\[redacted by Kubently)[^\s\"',;\\]++"
 )
-_KEY_VALUE = re.compile(
-    rb"(?i)((?:passw(?:or)?d|passphrase|passcode|(?<![a-z])pass|pwd|secret(?:[-_]?access)?(?:[-_]?key)?|token"
-    rb"|(?:api|access|private|encryption|signing|account|shared)[-_]?key|credentials?)"
-    rb"\\{0,3}[\"']?[ \t]{0,3}(?:=>|[:=]{1,2})[ \t]{0,3})"
-    rb"(?!\[redacted by Kubently)"
+_USER_INFO = re.compile(rb"(://[^/\s:@\"']{0,256}+:)(?!\[redacted by Kubently)[^/\s@\"']{1,256}+(?=@)")
+
+_KEYS = (b"access", b"account", b"api", b"encryption", b"private", b"secret", b"shared", b"signing")
+_WORD = re.compile(
+    rb"pass(?:w(?:or)?d|phrase|code|(?<![a-z]pass))|pwd|secret|token|credentials?"
+    rb"|key(?:" + b"|".join(b"(?<=%bkey)|(?<=%b[-_]key)" % (name, name) for name in _KEYS) + rb")"
+)
+"""Words that announce a secret, in lower case; each begins with a letter, which lets the search skip quickly."""
+_ASSIGNED = re.compile(
+    rb"\\{0,3}[\"']?[ \t]{0,3}(?:=>|[:=]{1,2})[ \t]{0,3}(?!\[redacted by Kubently)"
     rb"(\\{1,3}\"[^\"]*+\"?|\"(?:[^\"\\]|\\.)*+\"?|'[^']*+'?|[^\s\"',;&]++)"
 )
-_USER_INFO = re.compile(rb"(://[^/\s:@\"']{0,256}+:)(?!\[redacted by Kubently)[^/\s@\"']{1,256}+(?=@)")
+"""What stands behind such a word if a value is given to it."""
 
 
 def _has_hint(text: bytes) -> bool:
@@ -60,12 +65,26 @@ def _has_hint(text: bytes) -> bool:
 
 def _redact_line(line: bytes) -> bytes:
     """Mask tokens and what follows words like "password" in a line that holds no private key."""
-    if not _has_hint(line):
-        return line
-    line = _RUN.sub(_mask_token, line)
-    line = _BEARER.sub(rb"\1" + _TOKEN, line)
-    line = _KEY_VALUE.sub(_mask_value, line)
-    return _USER_INFO.sub(rb"\1" + _PASSWORD, line)
+    lowered = line.lower()
+    if b"eyJ" in line:
+        line = _RUN.sub(_mask_token, line)
+    if b"bearer" in lowered or b"authorization" in lowered:
+        line = _BEARER.sub(rb"\1" + _TOKEN, line)
+    if b"://" in line and b"@" in line:
+        line = _USER_INFO.sub(rb"\1" + _PASSWORD, line)
+    return _redact_values(line)
+
+
+def _redact_values(line: bytes) -> bytes:
+    """Mask values that stand behind announcing words; a word inside a masked value announces nothing."""
+    out: list[bytes] = []
+    done = 0
+    for word in _WORD.finditer(line.lower()):
+        value = _ASSIGNED.match(line, word.end()) if word.start() >= done else None
+        if value is not None:
+            out += (line[done : value.start(1)], _mask_value(value[1]))
+            done = value.end()
+    return b"".join([*out, line[done:]]) if out else line
 
 
 def _mask_token(match: re.Match[bytes]) -> bytes:
@@ -83,10 +102,11 @@ def _mask_token(match: re.Match[bytes]) -> bytes:
     return run
 
 
-def _mask_value(match: re.Match[bytes]) -> bytes:
-    value = match[2]
-    quote = value[: len(value) - len(value.lstrip(b"\\"))] + value.lstrip(b"\\")[:1]
-    return match[1] + (quote + _PASSWORD + quote if quote[-1:] in (b'"', b"'") else _PASSWORD)
+def _mask_value(value: bytes) -> bytes:
+    """Keep the quotes of a value, with the backslashes before them, so that JSON stays JSON."""
+    bare = value.lstrip(b"\\")
+    quote = value[: len(value) - len(bare) + 1]
+    return quote + _PASSWORD + quote if quote[-1:] in (b'"', b"'") else _PASSWORD
 
 
 # ---- text as a stream
