@@ -155,7 +155,7 @@ class Supervisor:
 
     def _on_closed(self, reason: str, closed: anyio.Event) -> None:
         self.problem = reason
-        log.warning("the session ended", extra={"reason": reason})
+        log.log(logging.INFO if self._stopping else logging.WARNING, "the session ended", extra={"reason": reason})
         closed.set()
 
     def _note_failure(self, error: OSError | KubentlyError) -> bool:

@@ -257,7 +257,7 @@ async def _first_look(
     except KubentlyError as error:
         click.echo(f"error: {error}", err=True)
         return
-    diagnose.show(results)
+    diagnose.report(results)
     sys.stdout.flush()
 
 

@@ -7,7 +7,7 @@ import time
 import click
 
 from kubently.cli.app import output_option
-from kubently.cli.render.console import console, table
+from kubently.cli.render.console import show, table
 from kubently.cli.state import State, pass_state
 
 
@@ -37,4 +37,4 @@ def _show(state: State, records: list[dict[str, str]]) -> None:
             (r["at"][:19], r["event"], r["principal"], r["cluster"], r["action"], r["what"], r.get("outcome") or "")
             for r in records
         ]
-        console().print(table(("AT", "EVENT", "WHO", "CLUSTER", "ACTION", "WHAT", "OUTCOME"), rows))
+        show(table(("AT", "EVENT", "WHO", "CLUSTER", "ACTION", "WHAT", "OUTCOME"), rows))

@@ -6,7 +6,7 @@ import click
 
 from kubently.cli.app import output_option
 from kubently.cli.render import clusters as render
-from kubently.cli.render.console import console
+from kubently.cli.render.console import show
 from kubently.cli.state import State, pass_state
 from kubently.schema import Cluster
 
@@ -20,6 +20,6 @@ def clusters(state: State) -> None:
     if state.is_json:
         state.print_json(found)
     elif found:
-        console().print(render.clusters([Cluster.model_validate(c) for c in found]))
+        show(render.clusters([Cluster.model_validate(c) for c in found]))
     else:
         click.echo("no cluster has connected yet; kubently token create CLUSTER makes a token for one", err=True)

@@ -9,7 +9,7 @@ import click
 from kubently.cli.app import output_option
 from kubently.cli.progress import progress
 from kubently.cli.render import findings as render
-from kubently.cli.render.console import console
+from kubently.cli.render.console import show
 from kubently.cli.state import FINDINGS, UNAVAILABLE, State, pass_state
 from kubently.client import Api
 from kubently.schema import ClusterDiagnosis, Severity
@@ -43,7 +43,7 @@ def diagnose(state: State, clusters: tuple[str, ...], *, selector: str | None, n
     if state.is_json:
         state.print_json([result.model_dump(mode="json", exclude_none=True) for result in results])
     else:
-        show(results)
+        report(results)
     sys.exit(_exit_code(results, fail_on))
 
 
@@ -57,11 +57,9 @@ def collect(api: Api, body: object) -> list[ClusterDiagnosis]:
     return sorted(results, key=lambda result: result.cluster)
 
 
-def show(results: list[ClusterDiagnosis]) -> None:
+def report(results: list[ClusterDiagnosis]) -> None:
     """Print findings on stdout, and clusters that could not be read on stderr."""
-    out = console()
-    for part in render.fleet([result.diagnosis for result in results if result.diagnosis]):
-        out.print(part)
+    show(*render.fleet([result.diagnosis for result in results if result.diagnosis]))
     for result in results:
         if result.problem:
             click.echo(f"error: {result.cluster}: {result.problem.get('detail')}", err=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from kubently.cli.app import output_option
-from kubently.cli.render.console import console, table
+from kubently.cli.render.console import show, table
 from kubently.cli.state import State, pass_state
 
 
@@ -50,4 +50,4 @@ def list_keys(state: State) -> None:
         state.print_json(found)
         return
     rows = [(k["name"], k["role"], ",".join(k["clusters"]), k["created_at"][:19]) for k in found]
-    console().print(table(("NAME", "ROLE", "CLUSTERS", "CREATED"), rows))
+    show(table(("NAME", "ROLE", "CLUSTERS", "CREATED"), rows))

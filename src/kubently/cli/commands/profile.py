@@ -8,7 +8,7 @@ import click
 
 from kubently.cli import profiles
 from kubently.cli.app import output_option
-from kubently.cli.render.console import console, table
+from kubently.cli.render.console import show, table
 from kubently.cli.state import State, pass_state
 from kubently.errors import NotFoundError
 
@@ -68,4 +68,4 @@ def list_profiles(state: State) -> None:
         state.print_json([{"name": n, "url": p.url, "current": n == known.current} for n, p in known.profiles.items()])
         return
     rows = [("*" if name == known.current else "", name, p.url, p.ca) for name, p in known.profiles.items()]
-    console().print(table(("", "NAME", "URL", "CA"), rows))
+    show(table(("", "NAME", "URL", "CA"), rows))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from kubently.cli.app import output_option
-from kubently.cli.render.console import console, table
+from kubently.cli.render.console import show, table
 from kubently.cli.state import State, pass_state
 
 
@@ -67,4 +67,4 @@ def list_tokens(state: State) -> None:
         (t["cluster"], str(t["count"]), "hashed" if t["hashed"] else "clear", t["source"], "; ".join(t["warnings"]))
         for t in found
     ]
-    console().print(table(("CLUSTER", "VALID", "STORED", "SOURCE", "WARNINGS"), rows))
+    show(table(("CLUSTER", "VALID", "STORED", "SOURCE", "WARNINGS"), rows))

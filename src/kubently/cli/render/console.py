@@ -1,22 +1,28 @@
-"""One console for results: the terminal's width and colours, or plain text without cutting when piped."""
+"""Results on the terminal, with its width and colours, or plain and uncut when piped."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rich.console import Console
+import click
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 _PIPED_WIDTH = 10_000
 
 
-def console(*, stderr: bool = False) -> Console:
-    """A console; it honours NO_COLOR and is plain when piped."""
-    made = Console(stderr=stderr, highlight=False, markup=False, soft_wrap=False)
-    if not made.is_terminal:
-        made = Console(stderr=stderr, highlight=False, markup=False, width=_PIPED_WIDTH, no_color=True)
-    return made
+def show(*parts: RenderableType) -> None:
+    """Print results on stdout: coloured and folded to a terminal's width (NO_COLOR is honoured), plain when piped."""
+    terminal = Console(highlight=False, markup=False)
+    if terminal.is_terminal:
+        terminal.print(*parts, sep="\n")
+        return
+    plain = Console(highlight=False, markup=False, width=_PIPED_WIDTH, no_color=True)
+    with plain.capture() as captured:
+        plain.print(*parts, sep="\n")
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip())
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import RenderableType
-from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from kubently.schema import Diagnosis, Finding, Severity
@@ -38,15 +38,16 @@ def finding(number: int, diagnosis: Diagnosis, one: Finding) -> Iterator[Rendera
     head.append(f" {diagnosis.cluster}  ", "bold")
     head.append(one.title)
     yield head
-    yield _line(one.code, f"{_objects(one)}", "dim")
+    yield _row("what", one.code, "dim")
+    yield _row("where", _objects(one), "dim")
     for evidence in one.evidence:
-        yield _line("seen", evidence.quote, "")
-        yield _line("", evidence.source, "dim")
-    folded = [symptom for symptom in diagnosis.symptoms if symptom.id in one.symptoms]
-    for symptom in folded:
-        yield _line("explains", symptom.title, "")
+        yield _row("seen", evidence.quote)
+        yield _row("", evidence.source, "dim")
+    for symptom in diagnosis.symptoms:
+        if symptom.id in one.symptoms:
+            yield _row("explains", symptom.title)
     for check in one.next_checks:
-        yield _line("check", command(diagnosis.cluster, check), "green")
+        yield _row("check", command(diagnosis.cluster, check), "green")
     yield Text()
 
 
@@ -81,7 +82,10 @@ def _objects(one: Finding) -> str:
     return f"{shown} and {more} more" if more > 0 else shown
 
 
-def _line(label: str, text: str, style: str) -> RenderableType:
-    line = Text(f"{label:<9}", "dim" if label else "")
-    line.append(text, style)
-    return Padding(line, (0, 0, 0, 4))
+def _row(label: str, text: str, style: str = "") -> RenderableType:
+    """A label and a text whose further lines stand below its first."""
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    grid.add_column(width=12)
+    grid.add_column(overflow="fold")
+    grid.add_row(Text(f"    {label}", "dim"), Text(text, style))
+    return grid

@@ -1,0 +1,62 @@
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help up test check format lint types imports unit integration e2e testbed bench references clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# Two stamps, so that the main job installs no test tools.
+$(VENV)/.all: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Kubently needs Python 3.11 or newer; set PYTHON=/path/to/it" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.all
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+up: $(VENV)/.all ## Run API, executors and a first fleet diagnosis on this machine (ARGS="--context NAME")
+	@$(BIN)/kubently up $(ARGS)
+
+test: check integration e2e ## Everything that this machine can test
+
+check: format lint types imports unit ## Format, lint, types, import contracts and unit tests
+
+format: $(VENV)/.dev ## Check the format
+	$(BIN)/ruff format --check --quiet src tests benchmarks
+
+lint: $(VENV)/.dev ## Lint
+	$(BIN)/ruff check --quiet src tests benchmarks
+
+types: $(VENV)/.dev ## Check types
+	$(BIN)/mypy
+
+imports: $(VENV)/.dev ## Check the layers
+	$(BIN)/lint-imports --no-logo
+
+unit: $(VENV)/.dev ## Unit tests
+	$(PYTEST) -q -n auto tests/unit $(ARGS)
+
+integration: $(VENV)/.dev ## API and executors over real sockets
+	$(PYTEST) -q tests/integration $(ARGS)
+
+e2e: $(VENV)/.dev ## Real processes, kubectl and Kubernetes API servers (see make testbed)
+	$(PYTEST) -q tests/e2e $(ARGS)
+
+testbed: $(VENV)/.dev ## Build the test bed's binaries once (needs Go; minutes)
+	$(BIN)/python -m tests.testbed.build
+
+bench: $(VENV)/.dev ## Print the benchmarks
+	$(BIN)/python -m benchmarks $(ARGS)
+
+references: $(VENV)/.dev ## Write the generated reference pages anew
+	$(BIN)/python -m tests.references
+
+clean: ## Remove the virtual environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis src/*.egg-info
