@@ -379,7 +379,7 @@ class Requirement:
                 return value is not None
             case "!":
                 return value is None
-            case "gt" | "lt":
+            case _:
                 return value is not None and self._compares(value)
 
     def _compares(self, value: str) -> bool:

@@ -107,7 +107,10 @@ def other(verb: Any, path: str, **fields: Any) -> ApiRequest:
     ],
 )
 def test_describes_requests_as_the_apiserver_does(method: str, path: str, query: str, expected: ApiRequest) -> None:
-    assert paths.parse(method, path.encode(), query.encode()) == expected
+    request = paths.parse(method, path.encode(), query.encode())
+
+    assert request == expected
+    assert paths.parse(method, *paths.build(request)) == expected
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,8 @@ def test_masks_secrets_in_a_line(line: str) -> None:
         "-----BEGIN CERTIFICATE-----",
         "secretName=web-tls passwordless login",
         "eyJ is not a token, nor is eyJhbGci",
+        "eyJ.is.not.a.token.either.eyJ.x-y-z-a-b-c",
+        "eyJhbGciOiJIUzI1NiJ9eyJzdWIiOiIxMjM0NTY3ODkwIn0",
     ],
 )
 def test_leaves_ordinary_lines(line: str) -> None:
