@@ -76,7 +76,7 @@ def test_masks_secrets_in_a_line(line: str) -> None:
         "-----BEGIN CERTIFICATE-----",
         "secretName=web-tls passwordless login",
         "eyJ is not a token, nor is eyJhbGci",
-        "eyJ.is.not.a.token.either.eyJ.x-y-z-a-b-c",
+        "eyJ.is.not.a.token.either.eyJ.x-y-z-a-b-c eyJ.nor.is.this.one.as.you.can.see",
         "eyJhbGciOiJIUzI1NiJ9eyJzdWIiOiIxMjM0NTY3ODkwIn0",
     ],
 )
