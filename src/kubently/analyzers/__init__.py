@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from kubently.analyzers import config, images, probes, restarts
+from kubently.analyzers import (
+    config,
+    images,
+    ingresses,
+    ports,
+    probes,
+    refusals,
+    restarts,
+    scheduling,
+    services,
+    storage,
+    workloads,
+)
 from kubently.analyzers.base import Analyzer, Condition, analyzer
 from kubently.analyzers.diagnosis import Report, catalogue_of
 from kubently.analyzers.diagnosis import diagnose as _diagnose
@@ -26,10 +38,17 @@ __all__ = [
 ]
 
 ANALYZERS: tuple[Analyzer, ...] = (
+    *scheduling.ANALYZERS,
     *images.ANALYZERS,
     *config.ANALYZERS,
     *restarts.ANALYZERS,
     *probes.ANALYZERS,
+    *workloads.ANALYZERS,
+    *refusals.ANALYZERS,
+    *services.ANALYZERS,
+    *ports.ANALYZERS,
+    *ingresses.ANALYZERS,
+    *storage.ANALYZERS,
 )
 """All analyzers of our own."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Literal
 
 from kubently.analyzers import cases, containers
@@ -47,15 +48,25 @@ def _cases(snapshot: Snapshot) -> Iterator[Case]:
 
 def _should_be_ready(snapshot: Snapshot, container: Container) -> bool:
     """Say whether a container runs long enough to have passed its readiness probe, and has not."""
-    probe = objects.mapping(container.spec, "readinessProbe")
-    if container.is_init or container.is_ready or not container.is_running or not probe:
+    if container.is_init or container.is_ready or not container.is_running:
         return False
-    if objects.at(container.status, "started") is False:
+    if objects.at(container.status, "started") is False or not objects.mapping(container.spec, "readinessProbe"):
         return False
-    delay = max(objects.integer(probe, "initialDelaySeconds"), 0)
-    round_trip = max(objects.integer(probe, "periodSeconds", default=10), 1)
-    patience = GRACE.total_seconds() + min(delay + round_trip, 3600)
-    return snapshot.age(container.running_since).total_seconds() > patience
+    return snapshot.age(container.running_since) > patience(container.spec)
+
+
+def patience(spec: KubeObject) -> timedelta:
+    """Return how long a container may run before not being ready is a fault: its probes' own delays and a grace."""
+    readiness, startup = objects.mapping(spec, "readinessProbe"), objects.mapping(spec, "startupProbe")
+    seconds = _delay(readiness) + objects.integer(readiness, "periodSeconds", default=10)
+    if startup:
+        period = objects.integer(startup, "periodSeconds", default=10)
+        seconds += _delay(startup) + period * objects.integer(startup, "failureThreshold", default=3)
+    return GRACE + timedelta(seconds=min(max(seconds, 0), 3600))
+
+
+def _delay(probe: KubeObject) -> int:
+    return objects.integer(probe, "initialDelaySeconds")
 
 
 def _case(snapshot: Snapshot, container: Container) -> Case:

@@ -1,8 +1,8 @@
 """Causes first: folds symptoms into what explains them, and orders the rest.
 
-A finding is a symptom of another if its condition names the other's code in ``symptom_of`` and its object is the
-other's object or depends on it: an Ingress on its Services, a Service on the workloads that its selector reaches, a
-workload on the claims and configuration that its pods name. Chains end at their last cause. A cause is at least as
+A finding is a symptom of another if its condition names the other's code in ``symptom_of``, and the other's object is
+one of its own or one that its first object depends on: an Ingress on its Services, a Service on the workloads that its
+selector reaches, a workload on the claims that its pods mount. Chains end at their last cause. A cause is at least as
 severe as its worst symptom.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from kubently.analyzers.base import Condition
 from kubently.analyzers.relations import Relations
 from kubently.analyzers.snapshot import Snapshot
-from kubently.schema.findings import Finding
+from kubently.schema.findings import Finding, Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +57,16 @@ def _causes(
             continue
         causes[finding.id] = {
             other.id
-            for ref in relations.needs(finding.objects[0])
+            for ref in relations.needs(finding.objects[0]).union(finding.objects)
             for other in by_object.get(ref, ())
-            if other.id != finding.id and _names(condition.symptom_of, other.code)
+            if other.id != finding.id and _explains(other, condition)
         }
     return causes
+
+
+def _explains(cause: Finding, symptom: Condition) -> bool:
+    """Say whether a finding is a cause of this sort of symptom; what is a mere risk has no symptoms yet."""
+    return cause.severity.rank <= Severity.DEGRADED.rank and _names(symptom.symptom_of, cause.code)
 
 
 def _names(patterns: Sequence[str], code: str) -> bool:

@@ -96,6 +96,10 @@ class Snapshot:
         """Return what a person would change to change this pod: its Deployment, CronJob, ..., or the pod itself."""
         return self._workloads.get((objects.namespace(pod), objects.name(pod))) or objects.ref(pod)
 
+    def root_of(self, member: KubeObject) -> ResourceRef:
+        """Return the workload that stands above a ReplicaSet or Job, or the object itself."""
+        return _climb(self, member, objects.ref(member), _CLIMBED_FROM)
+
     def pods_of(self, workload: ResourceRef) -> Sequence[KubeObject]:
         """Return the pods of which *workload* is the `workload_of`."""
         return self._pods_of.get(workload, ())

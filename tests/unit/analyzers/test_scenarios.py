@@ -1,0 +1,96 @@
+"""Known faults and their healthy twins: what each folder of tests/scenarios says must be found, and nothing worse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from kubently import analyzers
+from kubently.analyzers import CATALOGUE, LogKey, Report, Snapshot
+from kubently.kube.objects import parse_instant
+from kubently.schema.findings import Blind, Severity
+
+SCENARIOS = Path(__file__).parents[2] / "scenarios"
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+# Conditions that no scenario shows, each with its reason.
+WITHOUT_SCENARIO: dict[str, str] = {}
+
+
+@dataclass(frozen=True)
+class Scenario:
+    slug: str
+    expected: dict[str, Any]
+    report: Report
+
+
+def _slugs() -> list[str]:
+    return sorted(path.parent.name for path in SCENARIOS.glob("*/expected.yaml"))
+
+
+@cache
+def _load(slug: str) -> Scenario:
+    folder = SCENARIOS / slug
+    expected = yaml.load((folder / "expected.yaml").read_text(), LOADER)
+    snapshot = Snapshot.of(
+        yaml.load_all((folder / "objects.yaml").read_text(), LOADER),
+        read_at=parse_instant(expected["read_at"]),
+        logs={key: path.read_text() for key, path in _logs(folder)},
+        blind=[Blind(**entry) for entry in expected.get("blind", [])],
+    )
+    return Scenario(slug, expected, analyzers.diagnose(snapshot))
+
+
+def _logs(folder: Path) -> Iterator[tuple[LogKey, Path]]:
+    for path in folder.glob("logs/*.log"):
+        name, previous = path.name.removesuffix(".log"), path.name.endswith(".previous.log")
+        namespace, pod, container = name.removesuffix(".previous").split("_")
+        yield LogKey(namespace, pod, container, previous), path
+
+
+@pytest.mark.parametrize("slug", _slugs())
+def test_scenario(slug: str) -> None:
+    scenario = _load(slug)
+    found = [(item.code, str(item.objects[0]), item.severity.value) for item in scenario.report.findings]
+    everything = {item.code for item in (*scenario.report.findings, *scenario.report.symptoms)}
+
+    for wanted in scenario.expected["expected"]:
+        assert found[wanted["rank"] - 1 : wanted["rank"]] == [(wanted["code"], wanted["object"], wanted["severity"])], (
+            found
+        )
+    assert everything.isdisjoint(scenario.expected.get("not", []))
+    assert {item.code for item in scenario.report.symptoms} == set(scenario.expected.get("symptoms", []))
+    unexpected = scenario.report.findings[len(scenario.expected["expected"]) :]
+    assert not [item for item in unexpected if item.severity in (Severity.OUTAGE, Severity.DEGRADED)], found
+
+
+@pytest.mark.parametrize("slug", _slugs())
+def test_every_finding_of_a_scenario_is_documented_and_has_evidence(slug: str) -> None:
+    report = _load(slug).report
+    codes = {condition.code for condition in CATALOGUE}
+
+    for item in (*report.findings, *report.symptoms):
+        assert item.code in codes
+        assert item.evidence
+        assert all(evidence.quote and len(evidence.quote) <= 1000 for evidence in item.evidence)
+        assert "\x1b" not in item.model_dump_json()
+
+
+def test_every_condition_has_a_scenario() -> None:
+    shown = {item.code for slug in _slugs() for item in (*_load(slug).report.findings, *_load(slug).report.symptoms)}
+
+    missing = {condition.code for condition in CATALOGUE} - shown - set(WITHOUT_SCENARIO)
+
+    assert not missing
+
+
+def test_there_are_healthy_twins() -> None:
+    healthy = [slug for slug in _slugs() if not _load(slug).expected["expected"]]
+
+    assert len(healthy) >= 10
