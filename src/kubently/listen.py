@@ -1,15 +1,16 @@
-"""Serve an ASGI application on a listener of this process's own event loop."""
+"""Serve an ASGI application on a listener of this process's own event loop, and notice clients that go away."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import anyio
 import uvicorn
+from anyio.abc import TaskGroup
 
 from kubently.errors import ConfigError
 
@@ -68,6 +69,27 @@ async def listen(
             yield listener.getsockname()[1]
         finally:
             server.should_exit = True
+
+
+@contextlib.asynccontextmanager
+async def while_connected(receive: Callable[[], Awaitable[Mapping[str, Any]]]) -> AsyncIterator[TaskGroup]:
+    """Cancel the block when the HTTP client goes away. The request's body must have been read, or be empty."""
+
+    async def watch(scope: anyio.CancelScope) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        scope.cancel()
+
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(watch, tasks.cancel_scope)
+            yield tasks
+            tasks.cancel_scope.cancel()
+    except ExceptionGroup as group:
+        # The block's own error, which callers catch by its class, comes wrapped by the task group.
+        if len(group.exceptions) == 1:
+            raise group.exceptions[0] from None
+        raise
 
 
 def _bind(address: tuple[str, int]) -> socket.socket:

@@ -14,6 +14,7 @@ from kubently.api import ndjson, requests
 from kubently.api.services import Services
 from kubently.broker import Running, fanout
 from kubently.errors import InvalidRequestError, KubentlyError
+from kubently.listen import while_connected
 from kubently.schema import ClusterId, Command, Ending, FleetCommand, Outcome, Principal, problems
 from kubently.tunnel import Receive, Scope, Send
 from kubently.wire import records
@@ -37,11 +38,10 @@ class CommandRoutes:
         key = requests.header(scope, b"idempotency-key")[:256]
         if ndjson.MEDIA_TYPE in requests.header(scope, b"accept"):
             lines = ndjson.Lines(send, request_id)
-            async with ndjson.while_connected(receive, lines):
+            async with ndjson.answering(receive, lines):
                 await self._events(principal, cluster, command, request_id, key, lines.write)
-                await lines.end()
             return
-        async with ndjson.while_connected(receive):
+        async with while_connected(receive):
             outcome = await self._collect(principal, cluster, command, request_id, key)
             body = outcome.model_dump_json(exclude_defaults=False).encode()
             await requests.send_json(send, 200, body, headers={"x-request-id": request_id})
@@ -58,11 +58,10 @@ class CommandRoutes:
             await self._events(principal, cluster, single, request_id, "", out.send)
 
         lines = ndjson.Lines(send, request_id)
-        async with ndjson.while_connected(receive, lines):
+        async with ndjson.answering(receive, lines):
             await lines.write({"clusters": clusters})
             async for event in fanout.gather(clusters, work):
                 await lines.write(event)
-            await lines.end()
 
     async def _events(
         self, principal: Principal, cluster: ClusterId, command: Command, request_id: str, key: str, write: Write

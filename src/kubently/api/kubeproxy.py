@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from kubently.api import ndjson
 from kubently.api.services import Services
 from kubently.broker import PolicyDeniedError
 from kubently.errors import (
@@ -16,6 +15,7 @@ from kubently.errors import (
     KubentlyError,
     TunnelError,
 )
+from kubently.listen import while_connected
 from kubently.schema import ClusterId, Principal, problems
 from kubently.tunnel import Receive, Scope, Send, Stream
 
@@ -39,7 +39,7 @@ async def serve(
         principal, cluster, method, path, scope["query_string"], scope["headers"], request_id=request_id
     ) as stream:
         await _send_body(receive, stream, has_body=method == "POST")
-        async with ndjson.while_connected(receive):
+        async with while_connected(receive):
             head = await stream.head()
             status = next((int(value) for name, value in head if name == b":status"), 502)
             fields = [field for field in head if not field[0].startswith(b":")]

@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import msgspec
 
+from kubently.listen import while_connected
 from kubently.tunnel import Receive, Send
 
 MEDIA_TYPE = "application/x-ndjson"
@@ -60,26 +61,12 @@ class Lines:
 
 
 @contextlib.asynccontextmanager
-async def while_connected(receive: Receive, lines: Lines | None = None) -> AsyncIterator[None]:
-    """Cancel the block when the client goes away; keep *lines* alive meanwhile."""
-
-    async def watch(scope: anyio.CancelScope) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        scope.cancel()
-
-    try:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(watch, tasks.cancel_scope)
-            if lines is not None:
-                tasks.start_soon(lines.keep_alive)
-            yield
-            tasks.cancel_scope.cancel()
-    except ExceptionGroup as group:
-        # The block's own error, which callers catch by its class, comes wrapped by the task group.
-        if len(group.exceptions) == 1:
-            raise group.exceptions[0] from None
-        raise
+async def answering(receive: Receive, lines: Lines) -> AsyncIterator[None]:
+    """Cancel the block when the client goes away; keep *lines* alive meanwhile, and end them after the block."""
+    async with while_connected(receive) as tasks:
+        tasks.start_soon(lines.keep_alive)
+        yield
+        await lines.end()
 
 
 def text(name: str, data: bytes) -> dict[str, str]:

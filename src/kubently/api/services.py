@@ -13,7 +13,7 @@ import anyio
 
 from kubently.api.metrics import Metrics
 from kubently.auth import ApiKeys, ExecutorTokens
-from kubently.broker import Audit, Commands, Diagnoses, KubernetesRequests
+from kubently.broker import Admission, Audit, Commands, Diagnoses, KubernetesRequests
 from kubently.errors import KubentlyError
 from kubently.fleet import Fleet, Registry
 from kubently.settings import ApiSettings
@@ -38,6 +38,7 @@ class Services:
     fleet: Fleet
     audit: Audit
     commands: Commands
+    admission: Admission
     kubernetes: KubernetesRequests
     diagnoses: Diagnoses
     metrics: Metrics
@@ -70,7 +71,8 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
             metrics = Metrics()
             metrics.connections.set_function(fleet.sessions)
             metrics.streams.set_function(fleet.streams)
-            commands = Commands(fleet, audit, store, max_per_cluster=settings.max_commands_per_cluster)
+            admission = Admission(fleet, tokens)
+            commands = Commands(fleet, admission, audit, store, max_per_cluster=settings.max_commands_per_cluster)
             metrics.limit_hits.labels(limit="commands-per-cluster").set_function(lambda: commands.slots.refused)
             tasks.start_soon(heartbeat.run)
             tasks.start_soon(_cut_revoked_on_hint, store, tokens, fleet)
@@ -83,8 +85,9 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
                 fleet=fleet,
                 audit=audit,
                 commands=commands,
-                kubernetes=KubernetesRequests(fleet, audit),
-                diagnoses=Diagnoses(fleet, audit),
+                admission=admission,
+                kubernetes=KubernetesRequests(fleet, admission, audit),
+                diagnoses=Diagnoses(fleet, admission, audit),
                 metrics=metrics,
                 started_at=datetime.now(UTC),
             )

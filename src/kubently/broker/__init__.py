@@ -1,12 +1,14 @@
 """The rules around one request to a cluster."""
 
 from kubently.broker import fanout
+from kubently.broker.admission import Admission
 from kubently.broker.audit import Audit
 from kubently.broker.commands import Commands, Running, new_request_id
 from kubently.broker.diagnoses import Diagnoses
 from kubently.broker.kubernetes import KubernetesRequests, PolicyDeniedError
 
 __all__ = [
+    "Admission",
     "Audit",
     "Commands",
     "Diagnoses",

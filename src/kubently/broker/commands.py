@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 
 from kubently import wire
-from kubently.auth import grants
+from kubently.broker.admission import Admission
 from kubently.broker.audit import Audit, Entry
 from kubently.broker.limits import Slots
 from kubently.errors import (
@@ -66,8 +66,9 @@ class Running:
 class Commands:
     """Runs commands."""
 
-    def __init__(self, fleet: Fleet, audit: Audit, store: Store, *, max_per_cluster: int) -> None:
+    def __init__(self, fleet: Fleet, admission: Admission, audit: Audit, store: Store, *, max_per_cluster: int) -> None:
         self._fleet = fleet
+        self._admission = admission
         self._audit = audit
         self._store = store
         self.slots = Slots("commands-per-cluster", max_per_cluster)
@@ -81,7 +82,7 @@ class Commands:
         *key* is the caller's Idempotency-Key: asked again with it, the same command is answered, not run again. Raises
         AuthError, FleetError, CommandError, TunnelError.
         """
-        grants.require_cluster(principal, cluster, Permission.RUN)
+        await self._admission.require(principal, cluster, Permission.RUN)
         text = shlex.join(command.argv)
         try:
             argv_policy.parse(command.argv)  # a courtesy: the executor decides again, and its word counts

@@ -9,7 +9,7 @@ import anyio
 import httpx
 
 from kubently import analyzers, kubeclient
-from kubently.auth import grants
+from kubently.broker.admission import Admission
 from kubently.broker.audit import Audit
 from kubently.errors import ExecutorOfflineError, KubentlyError
 from kubently.fleet import Fleet, FleetTransport
@@ -22,7 +22,8 @@ TIMEOUT = 60.0
 class Diagnoses:
     """Diagnoses clusters through their tunnels."""
 
-    def __init__(self, fleet: Fleet, audit: Audit) -> None:
+    def __init__(self, fleet: Fleet, admission: Admission, audit: Audit) -> None:
+        self._admission = admission
         self._audit = audit
         self._transport = FleetTransport(fleet)
 
@@ -30,7 +31,7 @@ class Diagnoses:
         self, principal: Principal, cluster: ClusterId, *, namespace: str | None = None, request_id: str
     ) -> Diagnosis:
         """Say what is wrong in *cluster*, or in one of its namespaces. Raises AuthError, FleetError, TunnelError."""
-        grants.require_cluster(principal, cluster, Permission.DIAGNOSE)
+        await self._admission.require(principal, cluster, Permission.DIAGNOSE)
         what = f"namespace {namespace}" if namespace else "all namespaces"
         entry = await self._audit.start(principal, cluster, "diagnose", what, request_id=request_id)
         started = time.monotonic()

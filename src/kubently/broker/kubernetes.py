@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable
 import anyio
 
 from kubently import wire
-from kubently.auth import grants
+from kubently.broker.admission import Admission
 from kubently.broker.audit import Audit
 from kubently.errors import KubentlyError
 from kubently.fleet import Fleet
@@ -30,8 +30,9 @@ class PolicyDeniedError(KubentlyError):
 class KubernetesRequests:
     """Opens streams to clusters' API servers."""
 
-    def __init__(self, fleet: Fleet, audit: Audit) -> None:
+    def __init__(self, fleet: Fleet, admission: Admission, audit: Audit) -> None:
         self._fleet = fleet
+        self._admission = admission
         self._audit = audit
 
     @contextlib.asynccontextmanager
@@ -50,7 +51,7 @@ class KubernetesRequests:
 
         Raises PolicyDeniedError, InvalidRequestError, AuthError, FleetError.
         """
-        grants.require_cluster(principal, cluster, Permission.RUN)
+        await self._admission.require(principal, cluster, Permission.RUN)
         request = paths.parse(method, path, query)
         forwarded = headers.request_headers(fields, with_body=request.verb == "create")
         decision = policy.decide(request)

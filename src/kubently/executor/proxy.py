@@ -18,7 +18,7 @@ from pathlib import Path
 
 from kubently import trust
 from kubently.executor.kubeapi import Caller, KubeApi
-from kubently.listen import listen
+from kubently.listen import listen, while_connected
 from kubently.tunnel import Message, Receive, Scope, Send
 
 _HOST = "127.0.0.1"
@@ -74,7 +74,11 @@ class Proxy:
             await send(_start(401))
             await send({"type": "http.response.body", "body": b""})
             return
-        await self._kube_api.serve(scope, receive, send, path=scope["raw_path"], caller=caller)
+        if scope["method"] == "POST":  # a review: its body is read first, and its answer is short
+            await self._kube_api.serve(scope, receive, send, path=scope["raw_path"], caller=caller)
+            return
+        async with while_connected(receive):
+            await self._kube_api.serve(scope, receive, send, path=scope["raw_path"], caller=caller)
 
     def _kubeconfig(self, token: str) -> bytes:
         config = {

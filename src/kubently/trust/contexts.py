@@ -43,6 +43,8 @@ def explain(error: OSError, url: str) -> tuple[str, str]:
         return f"{url} did not answer in time", "check the address, firewalls and proxies on the way"
     if isinstance(error, ConnectionRefusedError):
         return f"nothing listens at {url}", "check the address and whether the API runs"
+    if isinstance(error, ConnectionResetError) and url.startswith("http://"):
+        return f"{url} closed the connection", "it may speak TLS there: try https://"
     return f"{url} cannot be reached: {error.strerror or error}", "check the address and its DNS name"
 
 

@@ -23,9 +23,7 @@ async def list_clusters(here: Here) -> list[Cluster]:
 async def show_cluster(cluster_id: str, here: Here) -> Cluster:
     """404 when there is none that you may see."""
     cluster = parse_cluster_id(cluster_id)
-    grants.require_cluster(here.principal, cluster, Permission.READ_CLUSTERS)
-    if not here.services.fleet.knows(cluster) and not await here.services.tokens.is_known(cluster):
-        raise grants.unknown_cluster(cluster)
+    await here.services.admission.require(here.principal, cluster, Permission.READ_CLUSTERS)
     return here.services.fleet.describe(cluster)
 
 

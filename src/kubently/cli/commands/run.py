@@ -18,6 +18,7 @@ from kubently.errors import InvalidRequestError
 
 _FOLLOWS = frozenset({"-f", "--follow", "-w", "--watch", "--watch-only", "--follow=true", "--watch=true"})
 _LONG = 3600.0
+_ENDINGS = {"timed-out": "was killed at its time-out", "cancelled": "was cancelled"}
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -137,7 +138,9 @@ def _report(cluster: str, outcome: Mapping[str, Any]) -> int:
         if error.get("hint"):
             click.echo(f"  try: {error['hint']}", err=True)
     elif outcome.get("ending") != "exited":
-        click.echo(f"error: {cluster}: the command was {outcome.get('ending', 'broken off')}", err=True)
+        click.echo(
+            f"error: {cluster}: the command {_ENDINGS.get(str(outcome.get('ending')), 'was broken off')}", err=True
+        )
     return _code(outcome)
 
 
