@@ -53,13 +53,13 @@ class KubernetesRequests:
         """
         await self._admission.require(principal, cluster, Permission.RUN)
         request = paths.parse(method, path, query)
-        forwarded = headers.request_headers(fields, with_body=request.verb == "create")
         decision = policy.decide(request)
         if isinstance(decision, policy.Deny):
             await self._audit.deny(
                 principal, cluster, "kubernetes", str(request), request_id=request_id, outcome=decision.rule
             )
             raise PolicyDeniedError(decision, request)
+        forwarded = headers.request_headers(fields, with_body=request.verb == "create")
         entry = await self._audit.start(principal, cluster, "kubernetes", str(request), request_id=request_id)
         outcome = "failed"
         try:

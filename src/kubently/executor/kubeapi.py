@@ -44,15 +44,15 @@ class KubeApi:
         """Answer one request; refusals and failures are ``Status`` objects, as Kubernetes clients expect."""
         try:
             request = paths.parse(scope["method"], path, scope["query_string"])
+            decision = policy.decide(request, self._rules, caller.narrowing)
+            if isinstance(decision, policy.Deny):
+                log.info("kubernetes request denied", extra={"rule": decision.rule, "principal": caller.principal})
+                await _send_status(send, policy.deny_status(decision, request))
+                return
             creates = request.verb == "create"
             forwarded = headers.request_headers(scope["headers"], with_body=creates)
         except InvalidRequestError as error:
             await _send_status(send, policy.invalid_status(error))
-            return
-        decision = policy.decide(request, self._rules, caller.narrowing)
-        if isinstance(decision, policy.Deny):
-            log.info("kubernetes request denied", extra={"rule": decision.rule, "principal": caller.principal})
-            await _send_status(send, policy.deny_status(decision, request))
             return
         target = b"?".join(part for part in paths.build(request) if part)
         try:
