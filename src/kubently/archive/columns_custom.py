@@ -76,7 +76,7 @@ def _step(item: object, match: re.Match[str]) -> Iterator[Any]:
         if isinstance(item, list) and -len(item) <= index < len(item):
             yield item[index]
     else:
-        name = found["quoted"] if found["quoted"] is not None else found["field"].replace("\\.", ".")
+        name = (found["field"] if found["quoted"] is None else found["quoted"]).replace("\\.", ".")
         if isinstance(item, Mapping) and name in item:
             yield item[name]
 

@@ -85,7 +85,8 @@ def _endpoint_slice(item: objects.KubeObject, now: datetime) -> list[Cell]:
 def _slice_port(port: objects.KubeObject) -> str:
     if objects.at(port, "port") is not None:
         return str(objects.integer(port, "port"))
-    return objects.text(port, "name") or "*"
+    # An empty name is a name too: a real server prints it.
+    return objects.text(port, "name", default="*")
 
 
 # ---- ingresses

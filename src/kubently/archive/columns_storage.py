@@ -107,11 +107,6 @@ def _node_drivers(item: objects.KubeObject, now: datetime) -> list[Cell]:
     return [objects.name(item), len(objects.mappings(item, "spec", "drivers")), cells.age(item, now)]
 
 
-def _capacity(item: objects.KubeObject, now: datetime) -> list[Cell]:
-    capacity = cells.plain(objects.at(item, "capacity"), UNSET)
-    return [objects.name(item), objects.text(item, "storageClassName"), capacity]
-
-
 def _flag(name: str) -> Column:
     return Column(name, "boolean")
 
@@ -169,10 +164,4 @@ LAYOUTS = (
         _driver,
     ),
     Layout("storage.k8s.io", "csinodes", (NAME, Column("Drivers", "integer"), AGE), _node_drivers),
-    Layout(
-        "storage.k8s.io",
-        "csistoragecapacities",
-        (NAME, Column("StorageClassName"), Column("Capacity")),
-        _capacity,
-    ),
 )

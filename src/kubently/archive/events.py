@@ -20,7 +20,9 @@ _RENAMED = {
 def view(event: objects.KubeObject) -> dict[str, Any]:
     """Return a core event as events.k8s.io/v1 shows it."""
     renamed = {_RENAMED.get(field, field): value for field, value in event.items()}
-    return {**renamed, "apiVersion": "events.k8s.io/v1"}
+    # Core events always name who reported them, if only with an empty text; here an empty one is left out.
+    shown = {field: value for field, value in renamed.items() if value != "" or not field.startswith("reporting")}
+    return {**shown, "apiVersion": "events.k8s.io/v1"}
 
 
 def core(event: objects.KubeObject) -> objects.KubeObject:

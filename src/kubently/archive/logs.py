@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -42,7 +41,7 @@ class _Line:
 
 def as_log(archive: format.Archive, pod: objects.KubeObject, request: asked.Asked) -> answers.Answer:
     """Answer a log request for an archived pod."""
-    options = _options(archive, request)
+    options = _options(archive, objects.name(pod), request)
     container = _container(pod, request.query.get("container", ""))
     if not objects.text(pod, "spec", "nodeName"):
         return answers.Answer(200, (), answers.TEXT)
@@ -54,17 +53,14 @@ def as_log(archive: format.Archive, pod: objects.KubeObject, request: asked.Aske
 # ---- options
 
 
-def _options(archive: format.Archive, request: asked.Asked) -> _Options:
-    tail = _at_least(request, "tailLines", 0)
-    limit_bytes = _at_least(request, "limitBytes", 1)
-    seconds = _at_least(request, "sinceSeconds", 1)
+def _options(archive: format.Archive, pod: str, request: asked.Asked) -> _Options:
+    tail = _at_least(request, pod, "tailLines", 0)
+    limit_bytes = _at_least(request, pod, "limitBytes", 1)
+    seconds = _at_least(request, pod, "sinceSeconds", 1)
     since_time = request.query.get("sinceTime", "")
     if seconds is not None and since_time:
-        raise _invalid(
-            "sinceSeconds",
-            "FieldValueForbidden",
-            "Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified",
-        )
+        message = "Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified"
+        raise _invalid(pod, "[]", "FieldValueForbidden", message)
     since = None if seconds is None else archive.captured_at - timedelta(seconds=seconds)
     if since_time:
         try:
@@ -81,16 +77,16 @@ def _options(archive: format.Archive, request: asked.Asked) -> _Options:
     )
 
 
-def _at_least(request: asked.Asked, field: str, least: int) -> int | None:
+def _at_least(request: asked.Asked, pod: str, field: str, least: int) -> int | None:
     value = request.number(field)
     if value is not None and value < least:
         must = "must be greater than or equal to 0" if least == 0 else "must be greater than 0"
-        raise _invalid(field, "FieldValueInvalid", f"Invalid value: {value}: {must}")
+        raise _invalid(pod, field, "FieldValueInvalid", f"Invalid value: {value}: {must}")
     return value
 
 
-def _invalid(field: str, reason: str, message: str) -> answers.RefusedError:
-    return answers.invalid("PodLogOptions", "", [(field, reason, message)])
+def _invalid(pod: str, field: str, reason: str, message: str) -> answers.RefusedError:
+    return answers.invalid("PodLogOptions", pod, [(field, reason, message)])
 
 
 # ---- which container
@@ -98,30 +94,20 @@ def _invalid(field: str, reason: str, message: str) -> answers.RefusedError:
 
 def _container(pod: objects.KubeObject, wanted: str) -> str:
     """Return the container to read, as an API server chooses it."""
-    names = _names(pod, "containers")
+    main = _names(pod, "containers")
+    names = (*_names(pod, "initContainers"), *main, *_names(pod, "ephemeralContainers"))
+    if not wanted and len(main) == 1:
+        return main[0]
     if not wanted:
-        if len(names) == 1:
-            return names[0]
-        raise answers.bad_request(_choose_one(pod, names))
-    if wanted in (*names, *_names(pod, "initContainers"), *_names(pod, "ephemeralContainers")):
+        choice = f"a container name must be specified for pod {objects.name(pod)}, choose one of: [{' '.join(names)}]"
+        raise answers.bad_request(choice)
+    if wanted in names:
         return wanted
     raise answers.bad_request(f"container {wanted} is not valid for pod {objects.name(pod)}")
 
 
 def _names(pod: objects.KubeObject, field: str) -> list[str]:
     return [objects.text(item, "name") for item in objects.mappings(pod, "spec", field)]
-
-
-def _choose_one(pod: objects.KubeObject, names: Sequence[str]) -> str:
-    message = f"a container name must be specified for pod {objects.name(pod)}, choose one of: [{' '.join(names)}]"
-    others = (
-        ("initContainers", "one of the init containers"),
-        ("ephemeralContainers", "one of the ephemeral containers"),
-    )
-    for field, words in others:
-        if found := _names(pod, field):
-            message += f" or {words}: [{' '.join(found)}]"
-    return message
 
 
 # ---- what kubelet would find
@@ -147,7 +133,6 @@ def _check_state(pod: objects.KubeObject, container: str, *, previous: bool) -> 
     Raises RefusedError with kubelet's words where a node would have no log.
     """
     name = objects.name(pod)
-    statuses = objects.mappings(pod, "status")
     statuses = [
         status
         for field in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")

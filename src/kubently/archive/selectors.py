@@ -41,7 +41,6 @@ _FIELDS: dict[str, tuple[str, ...]] = {
         "status.podIPs",
         "status.nominatedNodeName",
     ),
-    "replicasets.apps": (*_METADATA, "status.replicas"),
     "replicationcontrollers": (*_METADATA, "status.replicas"),
     "certificatesigningrequests.certificates.k8s.io": ("metadata.name", "spec.signerName"),
     "secrets": (*_METADATA, "type"),
@@ -100,6 +99,8 @@ def _check_field(resource: catalog.Resource, field: str) -> None:
             return
         only = '"metadata.name", "metadata.namespace"'
         raise answers.bad_request(f'"{field}" is not a known field selector: only {only}')
+    if resource.qualified == "jobs.batch" and field not in _FIELDS["jobs.batch"]:
+        raise answers.bad_request(f'field label "{field}" not supported for Job')
     if known is None or field not in known:
         raise answers.bad_request(f"field label not supported: {field}")
 
