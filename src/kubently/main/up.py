@@ -113,8 +113,37 @@ def up(
     click.echo("stopped", err=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A fleet on this machine."""
+
+    serving: api.Serving
+    url: str
+    key: str
+    ca: Path
+    members: tuple[Member, ...]
+
+    @property
+    def client(self) -> Api:
+        """A client with the administrator's key."""
+        return Api(self.url, self.key, ca=str(self.ca))
+
+    def is_connected(self, cluster: ClusterId) -> bool:
+        """Whether the cluster's executor is here."""
+        return self.serving.services.fleet.describe(cluster).state is ClusterState.CONNECTED
+
+
 async def run(options: Options, stop: anyio.Event) -> None:
     """Run until *stop*. Raises ConfigError."""
+    async with running(options) as fleet:
+        await _first_look(fleet, options, stop)
+        _say_what_next(fleet, options.state)
+        await stop.wait()
+
+
+@contextlib.asynccontextmanager
+async def running(options: Options) -> AsyncIterator[Running]:
+    """API and executors while the block runs; the executors may still be connecting. Raises ConfigError."""
     authority = trust.keep_authority(options.state, "kubently up")
     cert, key = options.state / "tls.crt", options.state / "tls.key"
     trust.issue(authority, _NAMES, lifetime=timedelta(days=30)).write(cert, key)
@@ -127,29 +156,17 @@ async def run(options: Options, stop: anyio.Event) -> None:
     )
     async with contextlib.AsyncExitStack() as stack:
         members = await _members(options, stack, authority, cert, key)
-        serving = await stack.enter_async_context(_serve(settings))
-        url = f"https://localhost:{serving.port}"
-        ca = options.state / "ca.crt"
+        serving = await stack.enter_async_context(api.serve(settings, drain_grace=3))
+        url, ca = f"https://localhost:{serving.port}", options.state / "ca.crt"
         api_key = await _api_key(serving, options.state / "api-key")
-        profiles.add(
-            profiles.config_path(process_environ()), PROFILE, profiles.Profile(url, api_key, str(ca)), use=False
-        )
         _write_kubeconfig(options.state / "kubeconfig", url, ca, api_key, members)
         async with anyio.create_task_group() as tasks:
             stopped = anyio.Event()
             for member in members:
                 token = await _executor_token(serving, member.cluster)
                 tasks.start_soon(_run_executor, _executor_settings(member, url, ca, token, options.state), stopped)
-            await _first_look(serving, options, members, Api(url, api_key, ca=str(ca)), stop)
-            _say_what_next(url, options.state, members)
-            await stop.wait()
+            yield Running(serving, url, api_key, ca, tuple(members))
             stopped.set()
-
-
-@contextlib.asynccontextmanager
-async def _serve(settings: ApiSettings) -> AsyncIterator[api.Serving]:
-    async with api.serve(settings, drain_grace=3) as serving:
-        yield serving
 
 
 async def _run_executor(settings: ExecutorSettings, stop: anyio.Event) -> None:
@@ -235,24 +252,23 @@ async def _executor_token(serving: api.Serving, cluster: ClusterId) -> str:
 # ---------------------------------------------------------------------- what a person sees
 
 
-async def _first_look(
-    serving: api.Serving, options: Options, members: Sequence[Member], client: Api, stop: anyio.Event
-) -> None:
-    click.echo(f"API at {client.url}, {len(members)} clusters: {', '.join(m.cluster for m in members)}", err=True)
+async def _first_look(fleet: Running, options: Options, stop: anyio.Event) -> None:
+    names = [member.cluster for member in fleet.members]
+    path = profiles.config_path(process_environ())
+    profiles.add(path, PROFILE, profiles.Profile(fleet.url, fleet.key, str(fleet.ca)), use=False)
+    click.echo(f"API at {fleet.url}, {len(names)} clusters: {', '.join(names)}", err=True)
     with progress("waiting for the executors"), anyio.move_on_after(_CONNECT_TIMEOUT):
-        while not stop.is_set() and not all(  # noqa: ASYNC110  # a few polls at start-up need no event
-            _is_connected(serving, member.cluster) for member in members
-        ):
+        while not stop.is_set() and not all(map(fleet.is_connected, names)):  # noqa: ASYNC110  # a few polls at start
             await anyio.sleep(0.05)
-    connected = [member.cluster for member in members if _is_connected(serving, member.cluster)]
-    for member in members:
-        if member.cluster not in connected and not stop.is_set():
-            click.echo(f"error: {member.cluster} did not connect within {_CONNECT_TIMEOUT:.0f} s", err=True)
+    connected = [name for name in names if fleet.is_connected(name)]
+    for name in names:
+        if name not in connected and not stop.is_set():
+            click.echo(f"error: {name} did not connect within {_CONNECT_TIMEOUT:.0f} s", err=True)
     if not options.diagnose or not connected or stop.is_set():
         return
     try:
         results = await anyio.to_thread.run_sync(
-            diagnose.collect, client, {"clusters": connected}, abandon_on_cancel=True
+            diagnose.collect, fleet.client, {"clusters": connected}, abandon_on_cancel=True
         )
     except KubentlyError as error:
         click.echo(f"error: {error}", err=True)
@@ -261,12 +277,8 @@ async def _first_look(
     sys.stdout.flush()
 
 
-def _is_connected(serving: api.Serving, cluster: ClusterId) -> bool:
-    return serving.services.fleet.describe(cluster).state is ClusterState.CONNECTED
-
-
-def _say_what_next(url: str, state: Path, members: Sequence[Member]) -> None:
-    first = members[0].cluster
+def _say_what_next(fleet: Running, state: Path) -> None:
+    first = fleet.members[0].cluster
     click.echo(
         "\n".join(
             (
@@ -276,7 +288,7 @@ def _say_what_next(url: str, state: Path, members: Sequence[Member]) -> None:
                 f"  kubently --profile {PROFILE} run --all -- get nodes",
                 f"  kubently --profile {PROFILE} diagnose",
                 f"  kubectl --kubeconfig {state / 'kubeconfig'} --context kubently-{first} get pods -A",
-                f"  {url}/docs    (CA: {state / 'ca.crt'})",
+                f"  {fleet.url}/docs    (CA: {fleet.ca})",
             )
         ),
         err=True,

@@ -1,0 +1,5 @@
+"""``python -m kubently.main``."""
+
+from kubently.main import main
+
+main()
