@@ -2,5 +2,6 @@
 
 from kubently.testing.pairs import connected_pair, deliver
 from kubently.testing.stores import check_store
+from kubently.testing.tunnels import tunnel
 
-__all__ = ["check_store", "connected_pair", "deliver"]
+__all__ = ["check_store", "connected_pair", "deliver", "tunnel"]
