@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from kubently.archive import catalog, cells
-from kubently.archive.cells import AGE, NAME, Cell, Column, Layout
+from kubently.archive.cells import NAME, Cell, Column, Layout
 from kubently.kube import objects
 
 _STEP = re.compile(
@@ -29,7 +29,10 @@ def layout(resource: catalog.Resource) -> Layout:
     specified = resource.printer_columns
     if not specified:
         return Layout(
-            resource.group, resource.plural, (NAME, AGE), lambda item, now: [objects.name(item), cells.age(item, now)]
+            resource.group,
+            resource.plural,
+            (NAME, Column("Age", "date")),
+            lambda item, now: [objects.name(item), cells.age(item, now)],
         )
     columns = tuple(
         Column(
