@@ -54,6 +54,14 @@ class Container:
         """How often it was started again."""
         return objects.integer(self.status, "restartCount")
 
+    def is_restarted_after(self, exit_code: int) -> bool:
+        """Say whether the kubelet starts it again after it ended so."""
+        own = objects.text(self.spec, "restartPolicy")
+        policy = own or objects.text(self.pod, "spec", "restartPolicy", default="Always")
+        if self.is_init and own != "Always" and policy == "Always":
+            policy = "OnFailure"
+        return policy == "Always" or (policy == "OnFailure" and exit_code != 0)
+
     @property
     def is_ready(self) -> bool:
         """Whether it passes its readiness probe."""

@@ -11,6 +11,7 @@ _READ_LINES = 400
 _LINE = 500
 _EXCERPT_LINES = 12
 
+_TIME = re.compile(r"^\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?\]?\s{1,8}")
 _TRACEBACK = re.compile(r"^\s*Traceback \(most recent call last\):")
 _FRAME = re.compile(r"^(?:\s|Traceback|During handling|The above exception)")
 _FATAL = re.compile(
@@ -28,22 +29,22 @@ _ERROR = re.compile(
 
 
 def cause_line(log: str) -> str:
-    """Return the line that most likely says why the process ended, or an empty string for an empty log.
+    """Return the line that most likely says why the process ended, without its time; empty if none speaks of an error.
 
     In order: the exception under the last Python traceback, the last line that calls itself fatal, the first line
-    of the last fifty that speaks of an error, the last line.
+    of the last fifty that speaks of an error.
     """
     lines = _lines(log)
     index = _cause(lines)
-    return lines[index].strip() if index is not None else ""
+    return _TIME.sub("", lines[index].strip()) if index is not None else ""
 
 
 def excerpt(log: str) -> str:
-    """Return the lines around `cause_line`, for evidence."""
+    """Return the lines around `cause_line`, or the last ones, for evidence."""
     lines = _lines(log)
     index = _cause(lines)
     if index is None:
-        return ""
+        return "\n".join(lines[-_EXCERPT_LINES:])
     begin = _traceback_begin(lines, index)
     return "\n".join(lines[begin : max(index + 1, begin + _EXCERPT_LINES)])
 
@@ -54,8 +55,6 @@ def _lines(log: str) -> list[str]:
 
 
 def _cause(lines: list[str]) -> int | None:
-    if not lines:
-        return None
     tracebacks = [index for index, line in enumerate(lines) if _TRACEBACK.search(line)]
     if tracebacks:
         return _exception_after(lines, tracebacks[-1])
@@ -64,7 +63,7 @@ def _cause(lines: list[str]) -> int | None:
         return fatal[-1]
     first = max(len(lines) - 50, 0)
     errors = (index for index in range(first, len(lines)) if _ERROR.search(lines[index]))
-    return next(errors, len(lines) - 1)
+    return next(errors, None)
 
 
 def _exception_after(lines: list[str], traceback: int) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Literal
 
-from kubently.analyzers import cases, containers
+from kubently.analyzers import cases, containers, loglines
 from kubently.analyzers.base import GRACE, Analyzer, Condition, analyzer, clean, quote
 from kubently.analyzers.cases import Case
 from kubently.analyzers.containers import Container
@@ -31,7 +31,7 @@ READINESS_FAILS = Condition(
 CONDITIONS = (READINESS_FAILS,)
 
 
-@analyzer("pod-readiness", needs=cases.NEEDS, conditions=CONDITIONS)
+@analyzer("pod-readiness", needs=cases.NEEDS, conditions=CONDITIONS, needs_logs=True)
 def pod_readiness(snapshot: Snapshot) -> Iterator[Finding]:
     """Explain why running containers are not ready."""
     yield from cases.findings(snapshot, _cases(snapshot))
@@ -78,13 +78,22 @@ def _case(snapshot: Snapshot, container: Container) -> Case:
         READINESS_FAILS,
         container.pod,
         what=f"container {container.name} runs but is not ready: {reason}",
-        evidence=(quote(ready, "false"), *evidence(container, "readiness", event)),
+        evidence=(quote(ready, "false"), *evidence(container, "readiness", event), *_log_evidence(snapshot, container)),
         key=container.name,
         next_checks=(
             f"describe pod {pod.name} -n {pod.namespace}",
             f"logs {pod.name} -n {pod.namespace} -c {container.name} --tail=100",
         ),
     )
+
+
+def _log_evidence(snapshot: Snapshot, container: Container) -> Iterator[Evidence]:
+    """Quote what the running program says about an error: often the dependency that it waits for."""
+    for key in snapshot.logs_like(container.pod, container.name):
+        if not key.previous and loglines.cause_line(snapshot.logs[key]):
+            yield quote(
+                f"log {key.namespace}/{key.pod} container {key.container}", loglines.excerpt(snapshot.logs[key])
+            )
 
 
 def newest_failure(snapshot: Snapshot, container: Container, kind: ProbeKind) -> Event | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kubently.analyzers.resources import INGRESSES, PERSISTENT_VOLUME_CLAIMS, PODS, SERVICES, WORKLOADS
-from kubently.analyzers.snapshot import Snapshot
+from kubently.analyzers.snapshot import Snapshot, is_name
 from kubently.kube import objects
 from kubently.kube.objects import KubeObject
 from kubently.schema.findings import ResourceRef
@@ -76,7 +76,7 @@ def backend_services(ingress: KubeObject) -> Iterator[str]:
         path for rule in objects.mappings(ingress, "spec", "rules") for path in objects.mappings(rule, "http", "paths")
     )
     for name in (default, *(objects.text(path, "backend", "service", "name") for path in paths)):
-        if name and name.isascii():
+        if is_name(name):
             yield name
 
 
@@ -84,11 +84,7 @@ def workloads_behind(snapshot: Snapshot, service: KubeObject) -> set[ResourceRef
     """Return the workloads whose pods, present or to come, a Service's selector reaches."""
     selector, namespace = objects.mapping(service, "spec", "selector"), objects.namespace(service)
     found = {snapshot.workload_of(pod) for pod in snapshot.select_pods(namespace, selector)}
-    for resource in WORKLOADS:
-        for member in snapshot.members(resource, namespace):
-            if objects.map_selects(selector, objects.pod_labels(member)):
-                found.add(objects.ref(member))
-    return found
+    return found.union(objects.ref(member) for member in snapshot.select_workloads(namespace, selector))
 
 
 def claims_of(pod: KubeObject) -> Iterator[str]:
@@ -98,5 +94,5 @@ def claims_of(pod: KubeObject) -> Iterator[str]:
         if not name and objects.mapping(volume, "ephemeral"):
             # The claim of a generic ephemeral volume is named after pod and volume.
             name = f"{objects.name(pod)}-{objects.text(volume, 'name')}"
-        if name and name.isascii():
+        if is_name(name):
             yield name

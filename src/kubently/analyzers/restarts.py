@@ -15,7 +15,7 @@ from kubently.analyzers.base import Analyzer, Condition, analyzer, clean, first_
 from kubently.analyzers.cases import Case
 from kubently.analyzers.containers import Container, Termination
 from kubently.analyzers.images import WRONG_ARCHITECTURE
-from kubently.analyzers.resources import NODES, PODS
+from kubently.analyzers.resources import JOBS, NODES, PODS
 from kubently.analyzers.snapshot import Snapshot
 from kubently.kube import objects
 from kubently.schema.findings import Evidence, Finding, Severity
@@ -72,10 +72,11 @@ def pod_restarts(snapshot: Snapshot) -> Iterator[Finding]:
 
 def _cases(snapshot: Snapshot) -> Iterator[Case]:
     for pod in snapshot.members(PODS):
-        if containers.is_finished(pod) or objects.text(pod, "status", "phase") == "Failed":
+        if containers.is_finished(pod):
             continue
+        is_failed = objects.text(pod, "status", "phase") == "Failed"
         for container in containers.containers_of(pod):
-            case = _case(snapshot, container)
+            case = _failed_case(snapshot, container) if is_failed else _case(snapshot, container)
             if case is not None:
                 yield case
 
@@ -96,6 +97,17 @@ def _case(snapshot: Snapshot, container: Container) -> Case | None:
     return _probe_case(snapshot, container) or _crash_case(snapshot, container, ended)
 
 
+def _failed_case(snapshot: Snapshot, container: Container) -> Case | None:
+    """Judge a container of a pod that is not started again: its Job may make another, with the same limit."""
+    ended = container.termination
+    if ended is None or ended.reason != "OOMKilled" or snapshot.age(ended.finished_at) >= _RECENT_KILL:
+        return None
+    controller = objects.controller(container.pod)
+    job = snapshot.get(JOBS, objects.namespace(container.pod), controller.name) if controller else None
+    complete = objects.condition(job, "Complete")
+    return None if job is None or (complete and complete.is_true) else _oom_case(snapshot, container, ended)
+
+
 def _could_not_start(container: Container, ended: Termination | None) -> bool:
     if container.is_running:
         return False
@@ -109,8 +121,7 @@ def _is_looping(snapshot: Snapshot, container: Container, ended: Termination) ->
     if container.waiting_reason == "CrashLoopBackOff":
         return True
     if container.termination is not None:
-        restarted = objects.text(container.pod, "spec", "restartPolicy", default="Always") != "Never"
-        return restarted and container.restarts >= 1 and not (container.is_init and ended.exit_code == 0)
+        return container.restarts >= 1 and container.is_restarted_after(ended.exit_code)
     if not container.is_running or container.restarts < 2 or ended.finished_at is None:
         return False
     return snapshot.age(ended.finished_at) < _FLAPPING and snapshot.age(container.running_since) < _FLAPPING
@@ -161,7 +172,7 @@ def _oom_case(snapshot: Snapshot, container: Container, ended: Termination) -> C
     return Case(
         OOM_KILLED,
         container.pod,
-        what=f"{_name(container)} was killed {where}, {container.restarts} restarts",
+        what=f"{_name(container)} was killed {where}, {_restarts(container)}",
         evidence=(
             _termination_evidence(container, ended),
             quote(cases.pod_source(container.pod, f"container {container.name} resources.memory"), settings),
@@ -214,9 +225,9 @@ def _killed_case(
 
 def _crash_case(snapshot: Snapshot, container: Container, ended: Termination) -> Case:
     place, log = _log(snapshot, container)
-    cause = loglines.cause_line(log) or first_line(ended.message)
-    said = f": {clean(cause, limit=160)}" if cause else ""
     explained = exits.explain(ended.exit_code)
+    cause = loglines.cause_line(log) or first_line(ended.message) or explained
+    said = f": {clean(cause, limit=160)}" if cause else ""
     excerpt = loglines.excerpt(log)
     evidence = [_termination_evidence(container, ended)]
     if excerpt:
@@ -255,8 +266,12 @@ def _termination_evidence(container: Container, ended: Termination) -> Evidence:
     ran = ""
     if ended.started_at is not None and ended.finished_at is not None:
         ran = f", ran {max((ended.finished_at - ended.started_at).total_seconds(), 0):.0f} s"
-    words = f"exit code {ended.exit_code} ({ended.reason or 'no reason'}){ran}, {container.restarts} restarts"
+    words = f"exit code {ended.exit_code} ({ended.reason or 'no reason'}){ran}, {_restarts(container)}"
     return quote(cases.pod_source(container.pod, f"{container.path}.{field}.terminated"), words)
+
+
+def _restarts(container: Container) -> str:
+    return "1 restart" if container.restarts == 1 else f"{container.restarts} restarts"
 
 
 def _command(container: Container) -> Iterator[Evidence]:

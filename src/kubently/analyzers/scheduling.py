@@ -54,7 +54,10 @@ class Refusal:
     @property
     def words(self) -> str:
         """The constraint in the words of a title."""
-        return next((words for part, words in _WORDS if part in self.reason), clean(self.reason, limit=120))
+        plain = self.reason.replace("Insufficient ", "not enough ").replace(
+            "had untolerated taint", "untolerated taint"
+        )
+        return next((words for part, words in _WORDS if part in self.reason), clean(plain, limit=120))
 
 
 _WORDS = (

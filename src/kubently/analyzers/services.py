@@ -41,10 +41,11 @@ _SERVING = (DEPLOYMENTS, STATEFUL_SETS, DAEMON_SETS)
 def service_endpoints(snapshot: Snapshot) -> Iterator[Finding]:
     """Report Services that no ready pod stands behind."""
     stopped: dict[str, Finding] = {}
+    unserved = _Unserved(snapshot)
     for service in snapshot.members(SERVICES):
         if not has_selector(service) or not snapshot.is_complete(PODS, objects.namespace(service)):
             continue
-        for found in _examine(snapshot, service):
+        for found in _examine(snapshot, service, unserved):
             if found.code != SCALED_TO_ZERO.code:
                 yield found
             elif found.id not in stopped or found.severity.rank < stopped[found.id].severity.rank:
@@ -67,7 +68,7 @@ def live_pods(snapshot: Snapshot, service: KubeObject) -> list[KubeObject]:
     ]
 
 
-def _examine(snapshot: Snapshot, service: KubeObject) -> Iterator[Finding]:
+def _examine(snapshot: Snapshot, service: KubeObject, unserved: _Unserved) -> Iterator[Finding]:
     if _is_new(snapshot, service):
         return
     pods = live_pods(snapshot, service)
@@ -83,7 +84,7 @@ def _examine(snapshot: Snapshot, service: KubeObject) -> Iterator[Finding]:
     elif workloads:
         yield from (_scaled_to_zero(snapshot, service, member) for member in workloads)
     elif all(snapshot.is_complete(resource, objects.namespace(service)) for resource in _SERVING):
-        yield from _matches_nothing(snapshot, service)
+        yield from _matches_nothing(snapshot, service, unserved)
 
 
 # ---- pods, but none ready
@@ -116,11 +117,11 @@ def _no_ready_endpoints(service: KubeObject, why: str, behind: Sequence[KubeObje
 
 
 def _selected_workloads(snapshot: Snapshot, service: KubeObject) -> Iterator[KubeObject]:
+    kinds = {resource.kind for resource in _SERVING}
     selector = objects.mapping(service, "spec", "selector")
-    for resource in _SERVING:
-        for member in snapshot.members(resource, objects.namespace(service)):
-            if objects.map_selects(selector, objects.pod_labels(member)):
-                yield member
+    for member in snapshot.select_workloads(objects.namespace(service), selector):
+        if objects.kind(member) in kinds:
+            yield member
 
 
 def _wants_pods(member: KubeObject) -> bool:
@@ -135,7 +136,7 @@ def _scaled_to_zero(snapshot: Snapshot, service: KubeObject, member: KubeObject)
     users = [serving, *(objects.ref(ingress) for ingress in ingresses)]
     return finding(
         SCALED_TO_ZERO,
-        title=f"{cases.display(ref)} has zero replicas, but {', '.join(map(cases.display, users[:3]))} depends on it",
+        title=f"{cases.display(ref)} has zero replicas, but is needed by {', '.join(map(cases.display, users[:3]))}",
         objects=(ref, *users),
         evidence=(quote(f"{cases.display(ref)} spec.replicas", "0"), _selector(service)),
         next_checks=(f"describe {ref.kind.lower()} {ref.name} -n {ref.namespace}",),
@@ -143,13 +144,13 @@ def _scaled_to_zero(snapshot: Snapshot, service: KubeObject, member: KubeObject)
     )
 
 
-def _matches_nothing(snapshot: Snapshot, service: KubeObject) -> Iterator[Finding]:
+def _matches_nothing(snapshot: Snapshot, service: KubeObject, unserved: _Unserved) -> Iterator[Finding]:
     """Report a selector that selects nothing: an outage only if something shows that it is wanted.
 
     Leftover Services are common, and so are Services for a role that no pod has at the moment.
     """
     ref = objects.ref(service)
-    near = _nearest(snapshot, service)
+    near = unserved.nearest(service)
     ingresses = _ingresses(snapshot, service)
     if _is_headless(service) and near is None:
         return
@@ -173,22 +174,38 @@ def _matches_nothing(snapshot: Snapshot, service: KubeObject) -> Iterator[Findin
 _ALIKE = 0.7
 
 
-def _nearest(snapshot: Snapshot, service: KubeObject) -> KubeObject | None:
-    """Return the workload that the selector seems to mean and that no other Service serves."""
-    namespace = objects.namespace(service)
-    others = [
-        objects.mapping(other, "spec", "selector")
-        for other in snapshot.members(SERVICES, namespace)
-        if objects.name(other) != objects.name(service) and has_selector(other)
-    ]
-    scored = [
-        (_likeness(service, member), objects.name(member), member)
-        for resource in _SERVING
-        for member in snapshot.members(resource, namespace)
-        if not any(objects.map_selects(selector, objects.pod_labels(member)) for selector in others)
-    ]
-    best = max(scored, key=lambda entry: entry[:2], default=(0.0, "", None))
-    return best[2] if best[0] >= _ALIKE else None
+_COMPARED = 200
+"""Workloads of one namespace that are compared with a Service that selects nothing."""
+
+
+class _Unserved:
+    """The workloads that no Service selects: one of them may be what a mistyped selector means."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._by_namespace: dict[str, list[KubeObject]] = {}
+
+    def nearest(self, service: KubeObject) -> KubeObject | None:
+        """Return the workload that *service* seems to mean, or None."""
+        scored = [
+            (_likeness(service, member), objects.name(member), index, member)
+            for index, member in enumerate(self._members(objects.namespace(service)))
+        ]
+        best = max(scored, key=lambda entry: entry[:3], default=None)
+        return best[3] if best is not None and best[0] >= _ALIKE else None
+
+    def _members(self, namespace: str) -> list[KubeObject]:
+        if namespace not in self._by_namespace:
+            self._by_namespace[namespace] = self._find(namespace)
+        return self._by_namespace[namespace]
+
+    def _find(self, namespace: str) -> list[KubeObject]:
+        services = [item for item in self._snapshot.members(SERVICES, namespace) if has_selector(item)]
+        served = {
+            objects.ref(member) for service in services for member in _selected_workloads(self._snapshot, service)
+        }
+        candidates = (member for resource in _SERVING for member in self._snapshot.members(resource, namespace))
+        return [member for member in candidates if objects.ref(member) not in served][:_COMPARED]
 
 
 def _likeness(service: KubeObject, member: KubeObject) -> float:
@@ -200,7 +217,8 @@ def _likeness(service: KubeObject, member: KubeObject) -> float:
 
 
 def _similarity(one: str, other: str) -> float:
-    return SequenceMatcher(None, one[:63], other[:63]).ratio()
+    matcher = SequenceMatcher(None, one[:63], other[:63])
+    return matcher.ratio() if matcher.real_quick_ratio() >= _ALIKE else 0.0
 
 
 # ---- shared

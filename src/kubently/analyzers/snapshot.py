@@ -14,10 +14,27 @@ from functools import cached_property
 from typing import NamedTuple
 
 from kubently.analyzers.events import Event, parse_event
-from kubently.analyzers.resources import EVENTS, PODS, RESOURCES, Resource, resource_of
+from kubently.analyzers.resources import EVENTS, PODS, RESOURCES, WORKLOADS, Resource, resource_of
 from kubently.kube import objects
 from kubently.kube.objects import KubeObject
 from kubently.schema.findings import Blind, ResourceRef
+
+
+class _LabelIndex:
+    """Finds objects by labels without looking at every one: a big namespace has thousands of pods and Services."""
+
+    def __init__(self, labelled: Iterable[tuple[KubeObject, Mapping[str, str]]]) -> None:
+        self._entries: dict[tuple[str, str, str], list[tuple[KubeObject, Mapping[str, str]]]] = {}
+        for member, labels in labelled:
+            for key, value in labels.items():
+                self._entries.setdefault((objects.namespace(member), key, value), []).append((member, labels))
+
+    def select(self, namespace: str, wanted: object) -> list[KubeObject]:
+        """Return the objects of a namespace that carry all pairs of *wanted*; an empty map selects none."""
+        pairs = objects.string_map({"wanted": wanted}, "wanted").items()
+        candidates = (self._entries.get((namespace, key, value), []) for key, value in pairs)
+        rarest = min(candidates, key=len, default=[])
+        return [member for member, labels in rarest if all(labels.get(key) == value for key, value in pairs)]
 
 
 class LogKey(NamedTuple):
@@ -106,10 +123,11 @@ class Snapshot:
 
     def select_pods(self, namespace: str, labels: object) -> Sequence[KubeObject]:
         """Return the pods of a namespace that carry all pairs of a plain label map; an empty map selects none."""
-        pairs = objects.string_map({"labels": labels}, "labels").items()
-        candidates = (self._pods_by_label.get((namespace, key, value), []) for key, value in pairs)
-        fewest = min(candidates, key=len, default=[])
-        return [pod for pod in fewest if objects.map_selects(labels, objects.labels(pod))]
+        return self._pods_by_label.select(namespace, labels)
+
+    def select_workloads(self, namespace: str, labels: object) -> Sequence[KubeObject]:
+        """Return the workloads of a namespace whose pods get all pairs of a label map; an empty map gives none."""
+        return self._workloads_by_label.select(namespace, labels)
 
     def is_complete(self, resource: Resource, namespace: str | None = None) -> bool:
         """Say whether an object that is not here does not exist: the resource was read, in full, there."""
@@ -192,12 +210,13 @@ class Snapshot:
         return index
 
     @cached_property
-    def _pods_by_label(self) -> dict[tuple[str, str, str], list[KubeObject]]:
-        index: dict[tuple[str, str, str], list[KubeObject]] = {}
-        for pod in self.members(PODS):
-            for key, value in objects.labels(pod).items():
-                index.setdefault((objects.namespace(pod), key, value), []).append(pod)
-        return index
+    def _pods_by_label(self) -> _LabelIndex:
+        return _LabelIndex((pod, objects.labels(pod)) for pod in self.members(PODS))
+
+    @cached_property
+    def _workloads_by_label(self) -> _LabelIndex:
+        members = (member for resource in WORKLOADS for member in self.members(resource))
+        return _LabelIndex((member, objects.pod_labels(member)) for member in members)
 
     @cached_property
     def _workloads(self) -> dict[tuple[str, str], ResourceRef]:
@@ -252,17 +271,22 @@ def _climb(snapshot: Snapshot, member: KubeObject, ref: ResourceRef, climbed_fro
 
 
 def _is_plain(owner: objects.OwnerReference) -> bool:
-    return bool(owner.name and owner.kind) and all(part.isascii() for part in (owner.name, owner.kind, owner.group))
+    return is_name(owner.name) and is_name(owner.kind) and (not owner.group or is_name(owner.group))
 
 
 def _is_sound(member: object, resource: Resource) -> bool:
-    """Say whether names can be shown and compared: Kubernetes names are ASCII, and the namespace fits the scope."""
-    name, namespace = objects.name(member), objects.namespace(member)
-    return bool(name) and name.isascii() and namespace.isascii() and bool(namespace) == resource.is_namespaced
+    """Say whether the object has a name, and a namespace if its resource has."""
+    namespace = objects.namespace(member)
+    return is_name(objects.name(member)) and (is_name(namespace) if resource.is_namespaced else not namespace)
+
+
+def is_name(words: str) -> bool:
+    """Say whether *words* can name an object and be shown as they are: no name in Kubernetes is other than ASCII."""
+    return bool(words) and words.isascii() and words.isprintable()
 
 
 def _typed(member: KubeObject, resource: Resource) -> KubeObject:
-    """Give *member* the kind and apiVersion that members of a list come without."""
-    if objects.kind(member) == resource.kind:
+    """Give *member* the kind and apiVersion that members of a list come without, and events those of the core."""
+    if objects.kind(member) == resource.kind and objects.text(member, "apiVersion") == resource.api_version:
         return member
     return {**member, "kind": resource.kind, "apiVersion": resource.api_version}

@@ -1,0 +1,145 @@
+"""Analyzers meet objects of any shape: they never raise, never loop, and what they say can be sent and shown."""
+
+from __future__ import annotations
+
+import copy
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kubently import analyzers
+from kubently.analyzers import RESOURCES, LogKey, Snapshot
+from kubently.analyzers.evidence import logs_wanted
+
+SCENARIOS = Path(__file__).parents[2] / "scenarios"
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+READ_AT = datetime(2026, 3, 2, 10, tzinfo=UTC)
+
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats()
+    | st.text(st.characters(exclude_categories=()), max_size=20)
+    | st.sampled_from(
+        ["", "0", "True", "2026-03-02T09:00:00Z", "9999-12-31T23:59:59-23:59", "\x1b[31m", "\ud800", "1e99"]
+    )
+)
+junk = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8) | st.integers(), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@cache
+def _specimens() -> tuple[dict[str, Any], ...]:
+    """Return one object of each kind in each of some telling scenarios."""
+    slugs = (
+        "crash-exit-1",
+        "liveness-wrong-port",
+        "configmap-volume-key-missing",
+        "image-unauthorized",
+        "rollout-stuck-on-image",
+        "unschedulable-taint-and-selector",
+        "statefulset-quota",
+        "ingress-tls-secret-wrong-type",
+        "ingress-host-clash",
+        "pvc-no-matching-volume",
+        "pvc-waits-for-unschedulable-pod",
+        "oom-killed-job",
+        "service-named-port-missing",
+    )
+    found: list[dict[str, Any]] = []
+    for slug in slugs:
+        found.extend(yaml.load_all((SCENARIOS / slug / "objects.yaml").read_text(), LOADER))
+    return tuple(found)
+
+
+def _paths(value: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(below for key, member in items for below in _paths(member, (*path, key)))]
+
+
+def _damage(member: dict[str, Any], path: tuple[str | int, ...], replacement: object) -> object:
+    if not path:
+        return replacement
+    damaged = copy.deepcopy(member)
+    place: Any = damaged
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = replacement
+    return damaged
+
+
+def _check(snapshot: Snapshot) -> None:
+    report = analyzers.diagnose(snapshot)
+    logs_wanted(snapshot, limit=50)
+
+    ids = [item.id for item in (*report.findings, *report.symptoms)]
+    assert len(ids) == len(set(ids))
+    for item in (*report.findings, *report.symptoms):
+        shown = item.model_dump_json()
+        assert "\\u001b" not in shown
+        assert set(item.symptoms) <= set(ids)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(st.data())
+def test_damaged_objects_do_not_disturb_analyzers(data: st.DataObject) -> None:
+    members: list[object] = []
+    for specimen in _specimens():
+        if data.draw(st.integers(0, 3)) == 0:
+            members.append(_damage(specimen, data.draw(st.sampled_from(_paths(specimen))), data.draw(junk)))
+        else:
+            members.append(specimen)
+
+    _check(Snapshot.of(members, read_at=READ_AT))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(junk, max_size=4), st.data())
+def test_junk_in_place_of_objects_is_left_out(members: list[object], data: st.DataObject) -> None:
+    wrapped = [
+        {
+            "apiVersion": resource.api_version,
+            "kind": resource.kind,
+            "metadata": {"name": "x", "namespace": "y"},
+            "spec": item,
+            "status": item,
+        }
+        for resource in RESOURCES
+        for item in members
+    ]
+    raw: Any = {resource: members for resource in RESOURCES if data.draw(st.booleans())}
+
+    _check(Snapshot.of([*members, *wrapped], read_at=READ_AT))
+    _check(Snapshot(raw, READ_AT))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(st.characters(exclude_categories=()), max_size=300), st.integers(-300, 300))
+def test_any_log_and_exit_code(log: str, code: int) -> None:
+    pod = next(member for member in _specimens() if member["kind"] == "Pod")
+    damaged = copy.deepcopy(pod)
+    damaged["status"]["containerStatuses"][0]["lastState"]["terminated"]["exitCode"] = code
+    key = LogKey(pod["metadata"]["namespace"], pod["metadata"]["name"], "app", previous=True)
+
+    _check(Snapshot.of([damaged], read_at=READ_AT, logs={key: log}))
+
+
+def test_a_circle_of_owners_ends() -> None:
+    def member(kind: str, name: str, owner: str) -> dict[str, Any]:
+        version = "v1" if kind == "Pod" else "apps/v1"
+        reference = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": owner, "uid": owner, "controller": True}
+        metadata = {"name": name, "namespace": "shop", "uid": name, "ownerReferences": [reference]}
+        return {"apiVersion": version, "kind": kind, "metadata": metadata}
+
+    members = [member("Pod", "web-1", "a"), member("ReplicaSet", "a", "b"), member("ReplicaSet", "b", "a")]
+
+    _check(Snapshot.of(members, read_at=READ_AT))
