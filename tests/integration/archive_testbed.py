@@ -1,4 +1,4 @@
-"""A real kube-apiserver with its etcd, into which objects are put as they are: with their uid, status and creation time.
+"""A real kube-apiserver with its etcd; objects are put into it as they are, with uid, status and creation time.
 
 Binaries are looked up in TESTBED_BIN (folders, ':' between them), KUBEBUILDER_ASSETS and PATH. Without them a test is
 skipped, or fails where TESTBED_REQUIRED is 1.

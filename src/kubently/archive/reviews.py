@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from kubently.archive import answers, asked, catalog, format
+from kubently.archive import answers, asked, catalog, format, protobuf
 from kubently.kube import objects
 
 USER = "archive:viewer"
@@ -31,7 +31,7 @@ def as_review(archive: format.Archive, resource: catalog.Resource, request: aske
 
     Raises RefusedError if the body is not one.
     """
-    review = _parse(resource, request.body)
+    review = _parse(resource, request)
     spec = objects.mapping(review, "spec")
     match resource.kind:
         case "SelfSubjectAccessReview":
@@ -52,15 +52,22 @@ def as_review(archive: format.Archive, resource: catalog.Resource, request: aske
     return answers.Answer(201, (answers.encode(body, pretty=request.pretty),))
 
 
-def _parse(resource: catalog.Resource, body: bytes) -> objects.KubeObject:
+def _parse(resource: catalog.Resource, request: asked.Asked) -> objects.KubeObject:
     problem = f"the object provided is unrecognized (must be of type {resource.kind})"
     try:
-        review = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
-        raise answers.bad_request(f"{problem}: it is not JSON") from None
+        review = _decode(request)
+    except (ValueError, RecursionError) as error:
+        raise answers.bad_request(f"{problem}: {error}") from None
     if not isinstance(review, dict) or objects.kind(review) not in ("", resource.kind):
         raise answers.bad_request(problem)
     return review
+
+
+def _decode(request: asked.Asked) -> object:
+    """Return the body's object; msgspec's DecodeError is a ValueError."""
+    if request.headers.get("content-type", "").startswith(protobuf.CONTENT_TYPE):
+        return protobuf.decode_review(request.body)
+    return msgspec.json.decode(request.body)
 
 
 def _access(spec: objects.KubeObject) -> dict[str, Any]:
