@@ -105,10 +105,6 @@ class Snapshot:
         """Return the object with this uid, if it was read."""
         return self._by_uid.get(uid)
 
-    def owned(self, owner: KubeObject) -> Sequence[KubeObject]:
-        """Return the objects that *owner* controls."""
-        return self._by_controller.get(objects.uid(owner), ()) if objects.uid(owner) else ()
-
     def workload_of(self, pod: KubeObject) -> ResourceRef:
         """Return what a person would change to change this pod: its Deployment, CronJob, ..., or the pod itself."""
         return self._workloads.get((objects.namespace(pod), objects.name(pod))) or objects.ref(pod)
@@ -198,16 +194,6 @@ class Snapshot:
         return {
             objects.uid(member): member for members in self._lists.values() for member in members if objects.uid(member)
         }
-
-    @cached_property
-    def _by_controller(self) -> dict[str, list[KubeObject]]:
-        index: dict[str, list[KubeObject]] = {}
-        for members in self._lists.values():
-            for member in members:
-                controller = objects.controller(member)
-                if controller is not None and controller.uid:
-                    index.setdefault(controller.uid, []).append(member)
-        return index
 
     @cached_property
     def _pods_by_label(self) -> _LabelIndex:

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from kubently.analyzers import LogKey, Snapshot, logs_wanted
+
+RUNNING = {"running": {"startedAt": "2026-03-02T09:00:00Z"}}
+ENDED = {"terminated": {"exitCode": 1, "reason": "Error"}}
+DONE = {"terminated": {"exitCode": 0, "reason": "Completed"}}
+LOOPING = {"waiting": {"reason": "CrashLoopBackOff"}}
+
+
+def wanted(status: dict[str, Any], *, phase: str = "Running") -> list[bool]:
+    """Return for each log to read of one container whether it is the previous run's."""
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "web-1", "namespace": "shop"},
+        "status": {"phase": phase, "containerStatuses": [{"name": "app", **status}]},
+    }
+    groups = logs_wanted(Snapshot.of([pod], read_at=datetime(2026, 3, 2, tzinfo=UTC)), limit=50)
+    keys = [key for group in groups for key in group]
+    assert all(key == LogKey("shop", "web-1", "app", key.previous) for key in keys)
+    return [key.previous for key in keys]
+
+
+@pytest.mark.parametrize(
+    ("status", "previous"),
+    [
+        ({"state": LOOPING, "lastState": ENDED}, [True]),
+        ({"state": LOOPING, "lastState": DONE}, [True]),
+        ({"state": ENDED, "restartCount": 0}, [False]),
+        ({"state": DONE, "restartCount": 3}, [False]),
+        ({"state": DONE, "restartCount": 0}, []),
+        ({"state": RUNNING, "lastState": ENDED, "ready": True}, [True, False]),
+        ({"state": RUNNING, "ready": False}, [False]),
+        ({"state": RUNNING, "ready": True}, []),
+        ({"state": {"waiting": {"reason": "ImagePullBackOff"}}}, []),
+    ],
+)
+def test_logs_of_the_run_that_failed_are_wanted(status: dict[str, Any], previous: list[bool]) -> None:
+    assert wanted(status) == previous
+
+
+def test_logs_of_finished_pods_are_not() -> None:
+    assert wanted({"state": ENDED}, phase="Succeeded") == []
