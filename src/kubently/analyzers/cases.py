@@ -20,8 +20,8 @@ from kubently.schema.findings import Evidence, Finding, ResourceRef, Severity
 NEEDS = (PODS, EVENTS, REPLICA_SETS, JOBS)
 """What rules about pods read: ReplicaSets and Jobs lead from a pod to its workload."""
 
-SHOWN_PODS = 5
-"""Pods of one finding whose evidence is shown; all are named."""
+SHOWN_PODS = 3
+"""Pods of one finding whose evidence is shown, as far as it differs; all are named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +62,20 @@ def _finding(snapshot: Snapshot, workload: ResourceRef, key: str, cases: Sequenc
         newest.condition,
         title=f"{display(workload)}: {newest.what}{count}",
         objects=(workload, *newest.others, *pods),
-        evidence=[item for case in ordered[:SHOWN_PODS] for item in case.evidence],
+        evidence=_evidence(ordered[:SHOWN_PODS]),
         next_checks=newest.next_checks,
         severity=newest.severity or severity_of_loss(snapshot, workload),
         key=key,
     )
+
+
+def _evidence(cases: Sequence[Case]) -> list[Evidence]:
+    """Return the evidence of some pods; what a second one says in the same words adds nothing."""
+    said: dict[str, Evidence] = {}
+    for case in cases:
+        for item in case.evidence:
+            said.setdefault(item.quote, item)
+    return list(said.values())
 
 
 def _birth(case: Case) -> tuple[str, str]:

@@ -76,6 +76,8 @@ _WORDS = (
     ("requested node name", "not the node that the pod names"),
 )
 
+_CONTROL_PLANE = "taint {node-role.kubernetes.io/control-plane"
+
 _SUMMARY = re.compile(r"0/(\d{1,6}) nodes are available: (.*)", re.DOTALL)
 _REFUSAL = re.compile(r"(?:^|, )(\d{1,6}) (.*?)(?=, \d{1,6} |$)", re.DOTALL)
 _NO_CLAIM = re.compile(r"persistentvolumeclaim \"([^\"\s]{1,253})\" not found", re.IGNORECASE)
@@ -86,13 +88,18 @@ _INSUFFICIENT = re.compile(r"Insufficient (\S{1,253})")
 
 
 def parse_refusals(message: str) -> tuple[int, tuple[Refusal, ...]]:
-    """Read "0/4 nodes are available: 1 ..., 3 ...": how many nodes there are, and the constraints, commonest first."""
+    """Read "0/4 nodes are available: 1 ..., 3 ...": how many nodes there are, and the constraints.
+
+    The commonest comes first, but what keeps ordinary pods off control-plane nodes, which is as it should be, last.
+    """
     match = _SUMMARY.search(message[:4000])
     if match is None:
         return 0, ()
     body = re.split(r"\.? preemption:", match.group(2))[0].strip().rstrip(".")
     found = [Refusal(int(count), reason.removeprefix("node(s) ").strip()) for count, reason in _REFUSAL.findall(body)]
-    return int(match.group(1)), tuple(sorted(found, key=lambda refusal: -refusal.nodes))
+    return int(match.group(1)), tuple(
+        sorted(found, key=lambda refusal: (_CONTROL_PLANE in refusal.reason, -refusal.nodes))
+    )
 
 
 @analyzer("pod-scheduling", needs=(*cases.NEEDS, NODES), conditions=CONDITIONS)
@@ -147,6 +154,8 @@ def _unschedulable_case(
     snapshot: Snapshot, pod: KubeObject, message: str, evidence: Evidence, checks: tuple[str, ...]
 ) -> Case:
     total, refusals = parse_refusals(message)
+    if _is_pinned(pod):
+        refusals = tuple(item for item in refusals if "node affinity/selector" not in item.reason) or refusals
     counted = [f"{refusal.nodes} of {total} nodes: {refusal.words}" for refusal in refusals[:4]]
     waits_for_node = any(snapshot.age(event.last_at) < _SCALING for event in snapshot.events(pod, "TriggeredScaleUp"))
     reason = "; ".join(counted) or clean(message, limit=160) or "the scheduler gives no reason"
@@ -158,6 +167,12 @@ def _unschedulable_case(
         next_checks=(*checks, "get nodes -o wide", "describe nodes"),
         severity=Severity.RISK if waits_for_node else None,
     )
+
+
+def _is_pinned(pod: KubeObject) -> bool:
+    """Say whether the DaemonSet controller wants the pod on one node: that it fits no other says nothing."""
+    owner = objects.controller(pod)
+    return owner is not None and owner.kind == "DaemonSet"
 
 
 # ---- what the pod asks for, beside what there is

@@ -234,7 +234,7 @@ def _without_volume(snapshot: Snapshot, claim: KubeObject, class_name: str) -> _
     if not volumes:
         return _Verdict(NO_MATCHING_VOLUME, f"needs a volume{of_class}, and there is none")
     first = f"{reasons[0][0]} {reasons[0][1]}"
-    return _Verdict(NO_MATCHING_VOLUME, f"fits none of {len(volumes)} volumes{of_class}: {first}", evidence[:5])
+    return _Verdict(NO_MATCHING_VOLUME, f"fits no volume{of_class}: {first}", evidence[:5])
 
 
 def _misfit(claim: KubeObject, volume: KubeObject) -> str:
