@@ -95,7 +95,8 @@ def parse_refusals(message: str) -> tuple[int, tuple[Refusal, ...]]:
     match = _SUMMARY.search(message[:4000])
     if match is None:
         return 0, ()
-    body = re.split(r"\.? preemption:", match.group(2))[0].strip().rstrip(".")
+    # What follows the first sentence is about preemption, and in newer versions about resource claims.
+    body = re.split(r"\.(?:\s|$)|\spreemption:", match.group(2), maxsplit=1)[0].strip()
     found = [Refusal(int(count), reason.removeprefix("node(s) ").strip()) for count, reason in _REFUSAL.findall(body)]
     return int(match.group(1)), tuple(
         sorted(found, key=lambda refusal: (_CONTROL_PLANE in refusal.reason, -refusal.nodes))
@@ -185,7 +186,7 @@ def _wants(snapshot: Snapshot, pod: KubeObject, refusals: tuple[Refusal, ...]) -
         elif "node affinity/selector" in refusal.reason or "node selector" in refusal.reason:
             yield from _selector_evidence(snapshot, pod)
         elif "taint" in refusal.reason:
-            yield from _toleration_evidence(pod)
+            yield from _toleration_evidence(snapshot, pod)
 
 
 def _request_evidence(snapshot: Snapshot, pod: KubeObject, resource: str) -> Iterator[Evidence]:
@@ -250,9 +251,18 @@ def _selector_evidence(snapshot: Snapshot, pod: KubeObject) -> Iterator[Evidence
         yield quote(cases.pod_source(pod, "spec.affinity.nodeAffinity"), words)
 
 
-def _toleration_evidence(pod: KubeObject) -> Iterator[Evidence]:
+def _toleration_evidence(snapshot: Snapshot, pod: KubeObject) -> Iterator[Evidence]:
+    """Show the taints beside what the pod tolerates: newer schedulers do not say which taint it is."""
     keys = [objects.text(item, "key", default="*") for item in objects.mappings(pod, "spec", "tolerations")]
     yield quote(cases.pod_source(pod, "spec.tolerations"), "tolerates " + (", ".join(keys[:20]) or "nothing"))
+    tainted: dict[str, list[str]] = {}
+    for node in snapshot.members(NODES):
+        for taint in objects.mappings(node, "spec", "taints"):
+            if objects.text(taint, "effect") in ("NoSchedule", "NoExecute"):
+                words = f"{objects.text(taint, 'key')}={objects.text(taint, 'value')}:{objects.text(taint, 'effect')}"
+                tainted.setdefault(words, []).append(objects.name(node))
+    for words, names in list(tainted.items())[:5]:
+        yield quote("nodes spec.taints", f"{words} on {', '.join(names[:5])}" + (" and others" if names[5:] else ""))
 
 
 ANALYZERS: tuple[Analyzer, ...] = (pod_scheduling,)

@@ -29,6 +29,12 @@ from kubently.analyzers.scheduling import parse_refusals
             3,
             [(3, "had taint {a: b}, that the pod didn't tolerate")],
         ),
+        (
+            "0/4 nodes are available: 1 node(s) had untolerated taint(s), 3 Insufficient cpu. no new claims to"
+            " deallocate, preemption: 0/4 nodes are available: 1 Preemption is not helpful for scheduling.",
+            4,
+            [(3, "not enough cpu"), (1, "untolerated taint")],
+        ),
         ("no nodes available to schedule pods", 0, []),
         ("", 0, []),
     ],
