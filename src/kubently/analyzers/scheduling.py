@@ -54,9 +54,8 @@ class Refusal:
     @property
     def words(self) -> str:
         """The constraint in the words of a title."""
-        plain = self.reason.replace("Insufficient ", "not enough ").replace(
-            "had untolerated taint", "untolerated taint"
-        )
+        plain = self.reason.removesuffix("(s)").replace("Insufficient ", "not enough ")
+        plain = plain.replace("had untolerated taint", "untolerated taint")
         return next((words for part, words in _WORDS if part in self.reason), clean(plain, limit=120))
 
 
