@@ -73,7 +73,7 @@ def _event(item: objects.KubeObject, now: datetime) -> list[Cell]:
     first_at = objects.instant(event, "firstTimestamp") or objects.instant(event, "eventTime")
     last_at = objects.instant(event, "lastTimestamp") or first_at
     count = objects.integer(event, "count") or 1
-    if "series" in event:
+    if objects.mapping(event, "series"):
         last_at = objects.instant(event, "series", "lastObservedTime")
         count = objects.integer(event, "series", "count")
     involved = objects.mapping(event, "involvedObject")

@@ -88,7 +88,7 @@ class _Reader:
     def files(self, folder: str, *, depth: int) -> Iterator[Path]:
         """Yield the files exactly *depth* levels below a folder of the archive; anything else is an error."""
         top = self._root / folder
-        if top.exists():
+        if top.is_symlink() or top.exists():
             yield from self._walk(top, depth)
 
     def manifest(self) -> Path:
@@ -131,16 +131,16 @@ _Loader.yaml_implicit_resolvers = {
 def _documents(file: Path, content: bytes) -> Iterator[tuple[int, Any]]:
     """Yield (number, document) from 1; empty documents are left out."""
     budget = _Budget()
-    number = 0
+    number = 1
     try:
         for document in yaml.load_all(content, Loader=_Loader):
-            number += 1
             budget.check(document)
             if document is not None:
                 yield number, document
+            number += 1
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
-        raise ConfigError(f"{file}: document {max(number, 1)} is not usable YAML: {reason}") from error
+        raise ConfigError(f"{file}: document {number} is not usable YAML: {reason}") from error
 
 
 @dataclass(slots=True)
