@@ -173,6 +173,10 @@ def create_rest() -> FastAPI:
         where = ".".join(str(part) for part in first["loc"] if part != "body") or "the body"
         return _problem(request, InvalidRequestError(f"{where}: {first['msg']}", hint="/docs describes each request"))
 
+    @app.exception_handler(KubentlyError)
+    async def ours(request: Request, error: KubentlyError) -> JSONResponse:
+        return _problem(request, error)
+
     @app.exception_handler(404)
     @app.exception_handler(405)
     async def missing(request: Request, error: Exception) -> JSONResponse:
@@ -184,4 +188,5 @@ def create_rest() -> FastAPI:
 def _problem(request: Request, error: KubentlyError) -> JSONResponse:
     context: Context = request.scope[SCOPE_KEY]
     problem = problems.to_problem(error, request_id=context.request_id)
-    return JSONResponse(problem, problems.status_of(error), media_type=problems.MEDIA_TYPE)
+    headers = {"x-request-id": context.request_id}
+    return JSONResponse(problem, problems.status_of(error), headers, media_type=problems.MEDIA_TYPE)

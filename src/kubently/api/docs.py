@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from kubently.api import requests
-from kubently.schema import Command, FleetCommand, Outcome
+from kubently.schema import ClusterDiagnosis, Command, FleetCommand, Outcome
 from kubently.tunnel import Send
 
 _REF = "#/components/schemas/{model}"
@@ -20,7 +20,7 @@ def document(rest: FastAPI) -> dict[str, Any]:
     """The OpenAPI document, the raw routes included."""
     description = dict(rest.openapi())
     schemas = description.setdefault("components", {}).setdefault("schemas", {})
-    for model in (Command, FleetCommand, Outcome):
+    for model in (Command, FleetCommand, Outcome, ClusterDiagnosis):
         schema = model.model_json_schema(ref_template=_REF)
         schemas.update(schema.pop("$defs", {}))
         schemas[model.__name__] = schema

@@ -135,7 +135,8 @@ class Fleet:
 
     async def forget(self, cluster: ClusterId) -> bool:
         """Cut the cluster's sessions and remove its registration; says whether it was known."""
-        for connected in list(self._sessions.get(cluster, ())):
+        # Taken out first: a session that closes would otherwise be remembered as "seen a moment ago".
+        for connected in self._sessions.pop(cluster, []):
             connected.session.close("the cluster was removed", code=4401)
         self._gone_at.pop(cluster, None)
         return await self._registry.forget(cluster)

@@ -20,7 +20,9 @@ router = APIRouter(prefix="/api/v1", tags=["diagnoses"])
     "/diagnoses",
     summary="Diagnose clusters",
     response_class=StreamingResponse,
-    responses={200: {"content": {"application/x-ndjson": {"schema": ClusterDiagnosis.model_json_schema()}}}},
+    responses={
+        200: {"content": {"application/x-ndjson": {"schema": {"$ref": "#/components/schemas/ClusterDiagnosis"}}}}
+    },
 )
 async def diagnose(request: DiagnosisRequest, here: Here) -> StreamingResponse:
     """One line of NDJSON a cluster, as each is done; a cluster that cannot be read has a problem instead."""
