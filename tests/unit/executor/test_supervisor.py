@@ -1,0 +1,79 @@
+"""Backoff without lockstep, and failures in words."""
+
+import json
+import random
+import socket
+import ssl
+
+import pytest
+
+from kubently.errors import TunnelClosedError
+from kubently.executor import supervisor
+from kubently.tunnel.transports.websocket import UpgradeRefusedError
+
+URL = "https://api.example.com"
+
+
+def test_backoff_is_full_jitter_below_a_cap_that_doubles() -> None:
+    rng = random.Random(1)
+    for attempt in range(1, 40):
+        delays = [supervisor.backoff(attempt, outage=0, refused=False, rng=rng) for _ in range(200)]
+        cap = min(10.0, 0.5 * 2**attempt)
+        assert 0 <= min(delays) < cap * 0.2
+        assert cap * 0.8 < max(delays) <= cap
+
+
+def test_backoff_is_capped_at_ten_seconds_in_the_first_minute_then_at_thirty() -> None:
+    rng = random.Random(1)
+    early = max(supervisor.backoff(20, outage=59, refused=False, rng=rng) for _ in range(500))
+    late = max(supervisor.backoff(20, outage=61, refused=False, rng=rng) for _ in range(500))
+
+    assert 9 < early <= 10
+    assert 27 < late <= 30
+
+
+def test_a_thousand_executors_do_not_return_in_lockstep() -> None:
+    """In no second of the first ten do more than a fifth of them dial."""
+    delays = [supervisor.backoff(5, outage=0, refused=False, rng=random.Random(seed)) for seed in range(1000)]
+
+    assert max(sum(second <= d < second + 1 for d in delays) for second in range(10)) < 200
+
+
+def problem(status: int, code: str, detail: str, hint: str = "") -> UpgradeRefusedError:
+    body = json.dumps({"code": code, "detail": detail, "hint": hint}).encode()
+    return UpgradeRefusedError(status, {"content-type": "application/problem+json"}, body)
+
+
+def test_the_apis_own_refusal_is_repeated_and_slows_down() -> None:
+    message, hint, refused = supervisor.explain(problem(401, "unauthenticated", "the token is wrong", "check"), URL)
+
+    assert message == "the API refused this executor: the token is wrong"
+    assert hint == "check"
+    assert refused
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (UpgradeRefusedError(301, {"location": "https://other/"}, b""), "redirects to https://other/"),
+        (UpgradeRefusedError(502, {}, b"<html>"), "a proxy in front of"),
+        (UpgradeRefusedError(404, {}, b""), "no Kubently API at that path"),
+        (UpgradeRefusedError(200, {}, b""), "answered the WebSocket upgrade with 200"),
+        (UpgradeRefusedError(401, {"content-type": "application/problem+json"}, b"not json"), "with 401"),
+        (ConnectionRefusedError(111, "refused"), "nothing listens at"),
+        (socket.gaierror(-2, "Name or service not known"), "cannot be reached: Name or service not known"),
+        (TimeoutError(), "did not answer in time"),
+        (TunnelClosedError("the server closed"), "the server closed"),
+        (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number"), "does not speak TLS on that port"),
+    ],
+)
+def test_each_failure_is_a_sentence(error: Exception, words: str) -> None:
+    message, _, refused = supervisor.explain(error, URL)  # type: ignore[arg-type]
+
+    assert words in message
+    assert not refused
+
+
+def test_the_tunnels_url_keeps_a_path_prefix() -> None:
+    assert supervisor._tunnel_url("https://h:8443/kubently") == "wss://h:8443/kubently/executor/v1/tunnel"
+    assert supervisor._tunnel_url("http://h") == "ws://h/executor/v1/tunnel"
