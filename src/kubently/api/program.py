@@ -27,6 +27,7 @@ class Serving:
 
     services: Services
     port: int
+    metrics_port: int | None = None
 
 
 @contextlib.asynccontextmanager
@@ -39,11 +40,12 @@ async def serve(settings: ApiSettings, *, drain_grace: float = DRAIN_GRACE) -> A
         port = await stack.enter_async_context(
             listen(edge, settings.listen, cert=settings.tls_cert, key=settings.tls_key)
         )
+        metrics_port = None
         if settings.metrics_listen:
-            await stack.enter_async_context(listen(MetricsApp(services), settings.metrics_listen))
+            metrics_port = await stack.enter_async_context(listen(MetricsApp(services), settings.metrics_listen))
         stack.push_async_callback(services.fleet.drain, drain_grace)
         log.info("listening", extra={"host": settings.listen[0], "port": port, "tls": settings.tls_cert is not None})
-        yield Serving(services, port)
+        yield Serving(services, port, metrics_port)
 
 
 async def run(settings: ApiSettings, stop: anyio.Event) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 import click
 
 from kubently import __version__
-from kubently.cli.state import State, fail, pass_state
+from kubently.cli.state import INTERRUPTED, State, fail, pass_state
 from kubently.errors import KubentlyError
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
@@ -55,6 +56,8 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except KubentlyError as error:
             fail(error)
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
 
 
 WELCOME = """\

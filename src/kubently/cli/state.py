@@ -17,7 +17,7 @@ from kubently.settings import process_environ
 
 # Exit codes from sysexits.h where it has one, so that they never look like those of kubectl (1) or the shell (126-).
 USAGE, UNAVAILABLE, INTERNAL, TEMPORARY, REFUSED, TIMED_OUT = 64, 69, 70, 75, 77, 124
-FINDINGS = 1
+FINDINGS, INTERRUPTED = 1, 130
 
 _EXIT_CODES: Mapping[str, int] = {
     "command-invalid": USAGE,

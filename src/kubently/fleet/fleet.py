@@ -12,7 +12,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from kubently import wire
-from kubently.errors import ExecutorOfflineError, KubentlyError
+from kubently.errors import ExecutorOfflineError, KubentlyError, TooManyCommandsError
 from kubently.fleet.registry import Registration, Registry
 from kubently.schema import Cluster, ClusterId, ClusterState, ExecutorInfo
 from kubently.tunnel import Heartbeat, Link, Session, Stream
@@ -160,7 +160,8 @@ class Fleet:
     ) -> tuple[Stream, Connected]:
         """Open a stream to *cluster*, waiting up to *wait* seconds when it was here a moment ago.
 
-        With *instance*, only a session of that executor's run will do. Raises ExecutorOfflineError.
+        With *instance*, only a session of that executor's run will do. Raises ExecutorOfflineError and
+        TooManyCommandsError.
         """
         deadline = self._clock() + (min(wait, GRACE) if self._is_recent(cluster) else 0)
         while True:
@@ -169,7 +170,7 @@ class Fleet:
                 return connected.session.open(fields, end_stream=end_stream), connected
             left = deadline - self._clock()
             if left <= 0:
-                raise self._offline(cluster)
+                raise self._unreachable(cluster)
             with anyio.move_on_after(left):
                 await arrival.wait()
 
@@ -185,12 +186,15 @@ class Fleet:
         gone = self._gone_at.get(cluster)
         return cluster in self._sessions or (gone is not None and self._clock() - gone < RECENT)
 
-    def _offline(self, cluster: ClusterId) -> ExecutorOfflineError:
+    def _unreachable(self, cluster: ClusterId) -> KubentlyError:
         known = self._registry.get(cluster)
         seen = known.last_seen_at.isoformat(timespec="seconds") if known and known.last_seen_at else "never"
-        if self._sessions.get(cluster):
-            return ExecutorOfflineError(
-                f"the executor of {cluster} takes no more requests now", hint="try again in a moment", retry_after=1
+        if any(not c.session.is_draining for c in self._sessions.get(cluster, ())):
+            return TooManyCommandsError(
+                f"every stream of {cluster} is in use",
+                hint="try again in a moment",
+                details={"limit": "streams-per-session"},
+                retry_after=1,
             )
         return ExecutorOfflineError(
             f"no executor is connected for {cluster} (last seen {seen})",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import itertools
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from typing import Any
 import click
 
 from kubently.cli.app import output_option
+from kubently.cli.progress import progress
 from kubently.cli.state import State, exit_code, pass_state
 from kubently.errors import InvalidRequestError
 
@@ -74,7 +76,9 @@ def _run_one(state: State, cluster: str, body: Mapping[str, Any], headers: Mappi
         state.print_json(outcome)
         return _code(outcome)
     with contextlib.closing(state.api().stream(path, body, headers=headers)) as events:
-        for event in events:
+        with progress(f"waiting for {cluster}"):
+            first: dict[str, Any] = next(events, {})
+        for event in itertools.chain([first], events):
             _write(event)
             outcome = event.get("outcome") or outcome
     return _report(cluster, outcome)
