@@ -17,6 +17,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -51,7 +52,7 @@ def find_binary(name: str) -> str:
 
 def find_kubectl() -> str:
     """Return kubectl: the virtual environment's own, or one on the PATH."""
-    own = Path(os.sys.executable).parent / "kubectl"  # type: ignore[attr-defined]  # os imports sys
+    own = Path(sys.executable).parent / "kubectl"
     return str(own) if own.is_file() else find_binary("kubectl")
 
 

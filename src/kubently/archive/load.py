@@ -130,7 +130,7 @@ _Loader.yaml_implicit_resolvers = {
 
 def _documents(file: Path, content: bytes) -> Iterator[tuple[int, Any]]:
     """Yield (number, document) from 1; empty documents are left out."""
-    budget = _Budget()
+    budget = _Budget(MAX_VALUES_IN_FILE)
     number = 1
     try:
         for document in yaml.load_all(content, Loader=_Loader):
@@ -147,7 +147,7 @@ def _documents(file: Path, content: bytes) -> Iterator[tuple[int, Any]]:
 class _Budget:
     """Refuses what JSON cannot hold, and more values than a file may stand for."""
 
-    left: int = MAX_VALUES_IN_FILE
+    left: int
 
     def check(self, value: object, depth: int = 0) -> None:
         self.left -= 1
