@@ -16,7 +16,7 @@ from kubently.broker import Running, fanout
 from kubently.errors import InvalidRequestError, KubentlyError
 from kubently.listen import while_connected
 from kubently.schema import ClusterId, Command, Ending, FleetCommand, Outcome, Principal, problems
-from kubently.tunnel import Receive, Scope, Send
+from kubently.tunnel import Receive, Scope, Send, read_json
 from kubently.wire import records
 
 _NAMES = {records.STDOUT: "stdout", records.STDERR: "stderr"}
@@ -34,7 +34,7 @@ class CommandRoutes:
         self, scope: Scope, receive: Receive, send: Send, *, principal: Principal, cluster: ClusterId, request_id: str
     ) -> None:
         """Run a command on one cluster: the outcome as JSON, or NDJSON as it comes where that is accepted."""
-        command = _parse(Command, await requests.read_json(receive))
+        command = _parse(Command, await read_json(receive))
         key = requests.header(scope, b"idempotency-key")[:256]
         if ndjson.MEDIA_TYPE in requests.header(scope, b"accept"):
             lines = ndjson.Lines(send, request_id)
@@ -48,7 +48,7 @@ class CommandRoutes:
 
     async def many(self, receive: Receive, send: Send, *, principal: Principal, request_id: str) -> None:
         """Run a command on many clusters: NDJSON, first the clusters, then output and outcomes as they come."""
-        command = _parse(FleetCommand, await requests.read_json(receive))
+        command = _parse(FleetCommand, await read_json(receive))
         clusters = fanout.select(
             self._services.fleet, principal, names=command.clusters, selector=command.selector, everything=command.all
         )

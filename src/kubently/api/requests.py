@@ -9,9 +9,9 @@ from typing import Any
 
 from kubently.api.services import Services
 from kubently.broker import new_request_id
-from kubently.errors import InvalidRequestError, KubentlyError, UnauthenticatedError
+from kubently.errors import KubentlyError, UnauthenticatedError
 from kubently.schema import Principal, problems
-from kubently.tunnel import Receive, Scope, Send
+from kubently.tunnel import Scope, Send
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
@@ -41,22 +41,6 @@ async def authenticate(scope: Scope, services: Services) -> Principal:
     if principal is None:
         raise UnauthenticatedError("the API key is not known", hint="it may have been revoked; ask for a new one")
     return principal
-
-
-async def read_json(receive: Receive, *, limit: int = 256 * 1024) -> Any:
-    """The body as JSON. Raises InvalidRequestError when it is none, or over *limit* bytes."""
-    body = b""
-    while True:
-        message = await receive()
-        body += message.get("body", b"")
-        if len(body) > limit:
-            raise InvalidRequestError(f"the body is over {limit} bytes")
-        if not message.get("more_body"):
-            break
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise InvalidRequestError(f"the body is no JSON: {error}") from error
 
 
 async def send_json(

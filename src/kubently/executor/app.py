@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
 from typing import Any
 
 from kubently.errors import CommandUnknownError, InvalidRequestError, KubentlyError, NotFoundError
@@ -13,7 +12,7 @@ from kubently.executor.kubectl import Kubectl
 from kubently.executor.outcomes import Kept, Outcomes
 from kubently.kube import kubectl as argv_policy
 from kubently.schema import Ending, problems
-from kubently.tunnel import Receive, Scope, Send
+from kubently.tunnel import Receive, Scope, Send, read_json
 from kubently.wire import records
 
 log = logging.getLogger(__name__)
@@ -52,7 +51,9 @@ class ExecutorApp:
             await send({"type": "http.response.body", "body": body})
 
     async def _command(self, receive: Receive, send: Send, caller: Caller) -> None:
-        request = await _read_json(receive)
+        request = await read_json(receive, limit=_MAX_REQUEST)
+        if not isinstance(request, dict):
+            raise InvalidRequestError("the command is no JSON object")
         command_id = str(request.get("id", ""))
         kept = self._outcomes.find(command_id) if command_id else None
         if kept is not None:
@@ -98,21 +99,3 @@ def _status(ending: Ending, **more: Any) -> bytes:
 async def _start_records(send: Send) -> None:
     headers = [(b"content-type", records.MEDIA_TYPE.encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-
-
-async def _read_json(receive: Receive) -> Mapping[str, Any]:
-    body = b""
-    while True:
-        message = await receive()
-        body += message.get("body", b"")
-        if len(body) > _MAX_REQUEST:
-            raise InvalidRequestError(f"the command is over {_MAX_REQUEST} bytes")
-        if not message.get("more_body"):
-            break
-    try:
-        request = json.loads(body)
-    except ValueError as error:
-        raise InvalidRequestError("the command is no JSON") from error
-    if not isinstance(request, dict):
-        raise InvalidRequestError("the command is no JSON object")
-    return request

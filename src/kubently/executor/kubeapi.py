@@ -16,7 +16,7 @@ from kubently.errors import InvalidRequestError, KubentlyError
 from kubently.executor.apiserver import ApiServer, Response
 from kubently.kube import headers, paths, policy
 from kubently.kube.redact import TextRedactor
-from kubently.tunnel import Receive, Scope, Send
+from kubently.tunnel import Receive, Scope, Send, read_body
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class KubeApi:
             return
         target = b"?".join(part for part in paths.build(request) if part)
         try:
-            body = await _read_body(receive) if creates else b""
+            body = await read_body(receive, limit=_MAX_BODY) if creates else b""
             if request.is_log:
                 forwarded = [field for field in forwarded if field[0] != b"accept-encoding"]  # it is read here
             response = await self._api_server.request(request.method.encode(), target, forwarded, body)
@@ -77,17 +77,6 @@ async def _relay(response: Response, send: Send, redactor: TextRedactor | None) 
         if body:
             await send({"type": "http.response.body", "body": body, "more_body": True})
     await send({"type": "http.response.body", "body": redactor.finish() if redactor else b""})
-
-
-async def _read_body(receive: Receive) -> bytes:
-    body: bytes = b""
-    while True:
-        message = await receive()
-        body += message.get("body", b"")
-        if len(body) > _MAX_BODY:
-            raise InvalidRequestError(f"the body is over {_MAX_BODY} bytes")
-        if not message.get("more_body"):
-            return body
 
 
 async def _send_status(send: Send, status: Mapping[str, Any]) -> None:

@@ -1,8 +1,9 @@
 """HTTP over one connection that the executor dials out."""
 
+from kubently.tunnel.asgi import Application, Message, Receive, Scope, Send, read_body, read_json
 from kubently.tunnel.heartbeat import Heartbeat
 from kubently.tunnel.link import Link, LinkHandler
-from kubently.tunnel.server import Application, AsgiServer, Message, Receive, Scope, Send
+from kubently.tunnel.server import AsgiServer
 from kubently.tunnel.session import Session, Stream
 
 __all__ = [
@@ -17,4 +18,6 @@ __all__ = [
     "Send",
     "Session",
     "Stream",
+    "read_body",
+    "read_json",
 ]

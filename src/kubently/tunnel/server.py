@@ -7,23 +7,16 @@ with it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
 
 from kubently import wire
 from kubently.errors import TunnelError
+from kubently.tunnel.asgi import Application, Message, Scope
 from kubently.tunnel.session import Stream
 
 log = logging.getLogger(__name__)
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class AsgiServer:

@@ -22,8 +22,8 @@ from websockets.uri import parse_uri
 
 from kubently import wire
 from kubently.errors import TunnelClosedError
+from kubently.tunnel.asgi import Receive, Send
 from kubently.tunnel.link import WRITE_LIMIT, LinkHandler
-from kubently.tunnel.server import Receive, Send
 
 PATH = "/executor/v1/tunnel"
 SUBPROTOCOL = "kubently.v1"

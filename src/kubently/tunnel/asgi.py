@@ -1,0 +1,36 @@
+"""ASGI's types, and reading a request's body within a bound."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from kubently.errors import InvalidRequestError
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+async def read_body(receive: Receive, *, limit: int) -> bytes:
+    """The whole body. Raises InvalidRequestError over *limit* bytes."""
+    body: bytes = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if len(body) > limit:
+            raise InvalidRequestError(f"the body is over {limit} bytes")
+        if not message.get("more_body"):
+            return body
+
+
+async def read_json(receive: Receive, *, limit: int = 256 * 1024) -> Any:
+    """The body as JSON. Raises InvalidRequestError when it is none, or over *limit* bytes."""
+    body = await read_body(receive, limit=limit)
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequestError(f"the body is no JSON: {error}") from error
