@@ -6,14 +6,16 @@ import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from kubently.cli import profiles
-from kubently.client import Api
 from kubently.errors import KubentlyError
 from kubently.settings import process_environ
+
+if TYPE_CHECKING:
+    from kubently.client import Api
 
 # Exit codes from sysexits.h where it has one, so that they never look like those of kubectl (1) or the shell (126-).
 USAGE, UNAVAILABLE, INTERNAL, TEMPORARY, REFUSED, TIMED_OUT = 64, 69, 70, 75, 77, 124
@@ -57,6 +59,8 @@ class State:
 
     def api(self) -> Api:
         """The API to talk to. Raises ConfigError."""
+        from kubently.client import Api
+
         chosen = profiles.choose(self.environ, name=self.profile)
         return Api(chosen.url, chosen.key, ca=chosen.ca)
 
