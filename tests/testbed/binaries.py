@@ -1,0 +1,46 @@
+"""Find the programs of the test bed; without them a test is skipped, or fails where they are required."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.testbed import build
+
+
+def find(program: str) -> Path:
+    """The path of *program*: in TESTBED_BIN (':' between folders), KUBEBUILDER_ASSETS, the build's cache or PATH."""
+    for folder in _folders():
+        if os.access(folder / program, os.X_OK):
+            return folder / program
+    found = shutil.which(program)
+    if found:
+        return Path(found)
+    return _missing(program)
+
+
+def find_kubectl() -> Path:
+    """kubectl: that of this virtual environment, else as `find` does."""
+    beside = Path(sys.executable).with_name("kubectl")
+    return beside if beside.exists() else find("kubectl")
+
+
+def _folders() -> Iterator[Path]:
+    for folder in filter(None, os.environ.get("TESTBED_BIN", "").split(os.pathsep)):
+        yield Path(folder)
+    if os.environ.get("KUBEBUILDER_ASSETS"):
+        yield Path(os.environ["KUBEBUILDER_ASSETS"])
+    yield build.folder()
+
+
+def _missing(program: str) -> Path:
+    message = f"there is no {program}: `make testbed` builds it (Go needed, minutes, once)"
+    if os.environ.get("TESTBED_REQUIRED") == "1":
+        pytest.fail(f"{message}; TESTBED_REQUIRED=1 forbids to skip")
+    print(f"skipped: {message}", file=sys.stderr)
+    pytest.skip(message)
