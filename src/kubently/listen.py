@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
@@ -13,6 +14,20 @@ import uvicorn
 from anyio.abc import TaskGroup
 
 from kubently.errors import ConfigError
+
+
+class _NoFalseAlarm(logging.Filter):
+    """Drops what uvicorn says of each WebSocket that was refused with an HTTP response, which is how we refuse."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep all but that one sentence."""
+        return record.getMessage() != "ASGI callable returned without completing handshake."
+
+
+_uvicorn_log = logging.getLogger("uvicorn.error")
+_uvicorn_log.addFilter(_NoFalseAlarm())
+# Below this level the server prints every header of a WebSocket upgrade, tokens included.
+_uvicorn_log.setLevel(logging.WARNING)
 
 
 class _Server(uvicorn.Server):

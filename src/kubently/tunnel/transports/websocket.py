@@ -8,6 +8,7 @@ is never offered: it costs tens of KiB a connection and mixes secrets of differe
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl as tls
 from collections import deque
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidHandshake, InvalidStatus
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
+from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from kubently import wire
@@ -28,6 +30,11 @@ from kubently.tunnel.link import WRITE_LIMIT, LinkHandler
 PATH = "/executor/v1/tunnel"
 SUBPROTOCOL = "kubently.v1"
 MAX_MESSAGE = wire.MAX_PAYLOAD + 64
+
+
+# Below this level the library prints headers and frames, tokens and output included.
+_library_log = logging.getLogger("kubently.websocket")
+_library_log.setLevel(logging.WARNING)
 
 
 class UpgradeRefusedError(TunnelClosedError):
@@ -51,7 +58,9 @@ class _ClientLink(asyncio.Protocol):
         self._handler: LinkHandler | None = None
         self._early: list[bytes] = []
         """Messages that came in the same read as the 101, before a handler was set."""
-        self._protocol = ClientProtocol(parse_uri(url), subprotocols=[SUBPROTOCOL], max_size=MAX_MESSAGE)  # type: ignore[list-item]  # a NewType of str
+        self._protocol = ClientProtocol(
+            parse_uri(url), subprotocols=[Subprotocol(SUBPROTOCOL)], max_size=MAX_MESSAGE, logger=_library_log
+        )
         self._headers = headers
         self._transport: asyncio.Transport
         self._fragments: list[bytes] = []
