@@ -195,13 +195,13 @@ SUBVERB_ALIASES: Mapping[tuple[str, str], str] = {
 
 Refusal = tuple[str, str, str]
 
-_WRITES = (
+WRITES = (
     *("annotate", "apply", "autoscale", "certificate", "cordon", "create", "delete", "drain", "edit"),
     *("expose", "label", "patch", "replace", "run", "scale", "set", "taint", "uncordon"),
 )
 
 DENIED_VERBS: Mapping[str, Refusal] = {
-    **{verb: (f"no-{verb}", f"Kubently is read-only: kubectl {verb} is refused", "") for verb in _WRITES},
+    **{verb: (f"no-{verb}", f"Kubently is read-only: kubectl {verb} is refused", "") for verb in WRITES},
     "attach": ("no-attach", "attaching to containers is not served through Kubently", "`logs -f` follows their output"),
     "cp": ("no-exec", "kubectl cp runs a program in the container, which is not served through Kubently", ""),
     "debug": (

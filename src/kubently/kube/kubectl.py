@@ -98,7 +98,16 @@ def _invalid(message: str, hint: str = "") -> NoReturn:
 
 def _deny(refusal: _verbs.Refusal) -> NoReturn:
     rule, message, hint = refusal
-    raise CommandDeniedError(message, hint=hint, details={"rule": rule})
+    raise CommandDeniedError(message, hint=hint or _usual_hint(rule), details={"rule": rule})
+
+
+def _usual_hint(rule: str) -> str:
+    """Say what to try after a refusal whose table entry has nothing more fitting."""
+    if rule.startswith("flag-"):
+        return "leave the flag out"
+    if rule == "no-secrets" or rule.removeprefix("no-") in _verbs.WRITES:
+        return "use your own access to the cluster for that"
+    return "get, describe, logs, events, top, explain, rollout history and rollout status are served"
 
 
 # ---- words

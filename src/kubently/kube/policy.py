@@ -191,7 +191,7 @@ _DISCOVERY_PATHS = (
 )
 _HEALTH_PATHS = ("/healthz", "/healthz/*", "/livez", "/livez/*", "/readyz", "/readyz/*")
 
-_SECRETS_HINT = "their names, types and certificates' dates need the executor to run with secrets: metadata"
+_SECRETS_HINT = "use your own access to the cluster for that"
 
 
 def _subresource_rules() -> Iterable[Rule]:

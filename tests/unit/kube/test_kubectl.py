@@ -99,7 +99,7 @@ def test_names_that_look_dangerous_are_only_names(line: str) -> None:
 @pytest.mark.parametrize(
     ("line", "rule"),
     [
-        *[(f"{verb} x", f"no-{verb}") for verb in _verbs._WRITES],
+        *[(f"{verb} x", f"no-{verb}") for verb in _verbs.WRITES],
         ("exec web -- sh", "no-exec"),
         ("cp web:/etc/passwd .", "no-exec"),
         ("attach web", "no-attach"),
