@@ -1,0 +1,115 @@
+"""What the clusters of the end-to-end tests hold."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+from tests.testbed.cluster import Cluster
+
+NAMESPACE = "shop"
+MARKER = "planted-e2e-secret-value"
+"""The planted Secret's value: no answer of Kubently may hold it."""
+FORMS = (MARKER.encode(), base64.b64encode(MARKER.encode()))
+"""How the value would look in text, protobuf and JSON."""
+
+EXECUTOR = "kubently:executor"
+"""The user of the executors, and of everything that the audit proof is about."""
+DIRECT = "direct"
+"""A user with the same rights, who asks without Kubently."""
+
+_READER = "everything-reader"
+
+
+def fill(cluster: Cluster) -> None:
+    """Make users and workloads, and wait until they run."""
+    for user in (EXECUTOR, DIRECT):
+        cluster.kubeconfig(user)
+    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}, *_access())
+    cluster.apply(*_workloads())
+    for name in ("deployment/web", "deployment/api", "statefulset/queue"):
+        cluster.kubectl("rollout", "status", name, "-n", NAMESPACE, "--timeout=60s", timeout=90)
+    cluster.kubectl("wait", "--for=condition=Complete", "job/report", "-n", NAMESPACE, "--timeout=60s", timeout=90)
+    cluster.set_logs(NAMESPACE, "queue-0", "first line\nsecond line\nthird line\n", previous="the container before\n")
+    _break(cluster)
+
+
+def _access() -> tuple[Mapping[str, Any], ...]:
+    # All of the API may be read, Secrets too, and two things that are more than reading: so that it is Kubently, and
+    # not the cluster's own RBAC, which refuses them.
+    everything = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list", "watch"]}
+    more = {"apiGroups": [""], "resources": ["serviceaccounts/token", "pods/exec"], "verbs": ["create"]}
+    paths = {"nonResourceURLs": ["*"], "verbs": ["get"]}
+    role = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": _READER},
+        "rules": [everything, more, paths],
+    }
+    subjects = [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": n} for n in (EXECUTOR, DIRECT)]
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": _READER},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": _READER},
+        "subjects": subjects,
+    }
+    return role, binding
+
+
+def _workloads() -> tuple[Mapping[str, Any], ...]:
+    labels = {"app": "web"}
+    ports = [{"name": "http", "port": 80, "targetPort": 8080}]
+    broken = _pod_spec("broken")
+    return (
+        _object("v1", "ConfigMap", "settings", data={"mode": "fast", "colour": "blue"}),
+        _object("v1", "Secret", "db", stringData={"password": MARKER}, type="Opaque"),
+        _object("v1", "ServiceAccount", "robot"),
+        _object("v1", "Service", "web", spec={"selector": labels, "ports": ports}),
+        _object("apps/v1", "Deployment", "web", spec={"replicas": 2, **_template("web")}),
+        _object("apps/v1", "Deployment", "api", spec={"replicas": 1, **_template("api")}),
+        _object("apps/v1", "StatefulSet", "queue", spec={"replicas": 1, "serviceName": "queue", **_template("queue")}),
+        _object("batch/v1", "Job", "report", spec={"template": {"spec": {**_pod_spec("report"), **_ONCE}}}),
+        _object("v1", "Pod", "broken", spec=broken, labels={"app": "broken"}),
+        _object("v1", "Pod", "homeless", spec=_pod_spec("homeless") | {"nodeSelector": {"disk": "none-has-this"}}),
+    )
+
+
+_ONCE = {"restartPolicy": "Never"}
+
+
+def _template(app: str) -> dict[str, Any]:
+    labels = {"app": app}
+    return {
+        "selector": {"matchLabels": labels},
+        "template": {"metadata": {"labels": labels}, "spec": _pod_spec(app)},
+    }
+
+
+def _pod_spec(name: str) -> dict[str, Any]:
+    container = {"name": name, "image": f"registry.example/{name}:1.0", "ports": [{"containerPort": 8080}]}
+    return {"containers": [container]}
+
+
+def _object(api_version: str, kind: str, name: str, *, labels: Mapping[str, str] | None = None, **rest: Any) -> Any:
+    metadata = {"name": name, "namespace": NAMESPACE, "labels": dict(labels or {})}
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata, **rest}
+
+
+def _break(cluster: Cluster) -> None:
+    cluster.kubectl("wait", "--for=condition=Ready", "pod/broken", "-n", NAMESPACE, "--timeout=30s")
+    status = {
+        "name": "broken",
+        "image": "registry.example/broken:1.0",
+        "imageID": "",
+        "ready": False,
+        "started": False,
+        "restartCount": 7,
+        "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 5m0s restarting failed container"}},
+        "lastState": {"terminated": {"exitCode": 1, "reason": "Error"}},
+    }
+    conditions = [
+        {"type": kind, "status": "False", "reason": "ContainersNotReady"} for kind in ("Ready", "ContainersReady")
+    ]
+    cluster.set_pod_status(NAMESPACE, "broken", {"containerStatuses": [status], "conditions": conditions})
