@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kubently.auth import ExecutorTokens, grants
 from kubently.fleet import Fleet
+from kubently.kube.policy import SecretsMode
 from kubently.schema import ClusterId, Permission, Principal
 
 
@@ -19,3 +20,7 @@ class Admission:
         grants.require_cluster(principal, cluster, permission)
         if not self._fleet.knows(cluster) and not await self._tokens.is_known(cluster):
             raise grants.unknown_cluster(cluster)
+
+    def secrets_mode(self, cluster: ClusterId) -> SecretsMode:
+        """The executor's mode as it tells it, for the early and explained no; it decides by itself all the same."""
+        return "metadata" if self._fleet.capability(cluster, "secrets") == "metadata" else "none"

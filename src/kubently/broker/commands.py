@@ -85,7 +85,8 @@ class Commands:
         await self._admission.require(principal, cluster, Permission.RUN)
         text = shlex.join(command.argv)
         try:
-            argv_policy.parse(command.argv)  # a courtesy: the executor decides again, and its word counts
+            # A courtesy: the executor decides again, and its word counts.
+            argv_policy.parse(command.argv, secrets=self._admission.secrets_mode(cluster))
         except KubentlyError as error:
             await self._audit.deny(principal, cluster, "command", text, request_id=request_id, outcome=error.code)
             raise

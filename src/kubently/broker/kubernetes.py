@@ -53,7 +53,7 @@ class KubernetesRequests:
         """
         await self._admission.require(principal, cluster, Permission.RUN)
         request = paths.parse(method, path, query)
-        decision = policy.decide(request)
+        decision = policy.decide(request, policy.Policy(secrets=self._admission.secrets_mode(cluster)))
         if isinstance(decision, policy.Deny):
             await self._audit.deny(
                 principal, cluster, "kubernetes", str(request), request_id=request_id, outcome=decision.rule

@@ -11,6 +11,7 @@ from kubently.executor.kubeapi import Caller, KubeApi
 from kubently.executor.kubectl import Kubectl
 from kubently.executor.outcomes import Kept, Outcomes
 from kubently.kube import kubectl as argv_policy
+from kubently.kube.policy import SecretsMode
 from kubently.schema import Ending, problems
 from kubently.tunnel import Receive, Scope, Send, read_json
 from kubently.wire import records
@@ -23,10 +24,11 @@ _MAX_REQUEST = 256 * 1024
 class ExecutorApp:
     """The ASGI application behind the tunnel."""
 
-    def __init__(self, kube_api: KubeApi, kubectl: Kubectl, outcomes: Outcomes) -> None:
+    def __init__(self, kube_api: KubeApi, kubectl: Kubectl, outcomes: Outcomes, *, secrets: SecretsMode) -> None:
         self._kube_api = kube_api
         self._kubectl = kubectl
         self._outcomes = outcomes
+        self._secrets = secrets
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request of the control plane; a refusal is a problem document."""
@@ -67,7 +69,7 @@ class ExecutorApp:
         argv = request.get("argv")
         if not isinstance(argv, list) or not all(isinstance(a, str) for a in argv):
             raise InvalidRequestError("argv is not a list of strings")
-        command = argv_policy.parse(argv)
+        command = argv_policy.parse(argv, secrets=self._secrets)
         timeout = float(request.get("timeout", 60))
         await self._run(send, caller, command, timeout, self._outcomes.begin(command_id) if command_id else None)
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubently.errors import InvalidRequestError, KubentlyError
-from kubently.executor.apiserver import ApiServer, Response
-from kubently.kube import headers, paths, policy
-from kubently.kube.redact import TextRedactor
+from kubently.executor import redaction
+from kubently.executor.apiserver import ApiServer, Response, UpstreamError
+from kubently.kube import headers, members, paths, policy
 from kubently.tunnel import Receive, Scope, Send, read_body
 
 log = logging.getLogger(__name__)
@@ -57,26 +57,32 @@ class KubeApi:
         target = b"?".join(part for part in paths.build(request) if part)
         try:
             body = await read_body(receive, limit=_MAX_BODY) if creates else b""
-            if request.is_log:
-                forwarded = [field for field in forwarded if field[0] != b"accept-encoding"]  # it is read here
+            if redaction.rewriter_for(request, self._rules) is not None:
+                forwarded = redaction.readable(request, forwarded)
             response = await self._api_server.request(request.method.encode(), target, forwarded, body)
         except KubentlyError as error:
             await _send_status(send, _failure(error))
             return
         try:
-            await _relay(response, send, TextRedactor() if request.is_log and response.status == 200 else None)
+            # An error's body is a Status: it holds no object, and is no list.
+            rewriter = redaction.rewriter_for(request, self._rules) if response.status == 200 else None
+            await _relay(response, send, rewriter)
         finally:
             response.close()
 
 
-async def _relay(response: Response, send: Send, redactor: TextRedactor | None) -> None:
-    fields = headers.response_headers(response.headers, body_changed=redactor is not None)
+async def _relay(response: Response, send: Send, rewriter: members.Rewriter | None) -> None:
+    fields = headers.response_headers(response.headers, body_changed=rewriter is not None)
     await send({"type": "http.response.start", "status": response.status, "headers": fields})
-    while chunk := await response.read():
-        body = redactor.feed(chunk) if redactor else chunk
-        if body:
-            await send({"type": "http.response.body", "body": body, "more_body": True})
-    await send({"type": "http.response.body", "body": redactor.finish() if redactor else b""})
+    try:
+        while chunk := await response.read():
+            if body := rewriter.feed(chunk) if rewriter else chunk:
+                await send({"type": "http.response.body", "body": body, "more_body": True})
+        rest = rewriter.finish() if rewriter else b""
+    except ValueError as error:
+        # What cannot be read cannot be redacted, so it does not leave; the broken answer tells the client.
+        raise UpstreamError(f"the API server's answer cannot be redacted: {error}") from error
+    await send({"type": "http.response.body", "body": rest})
 
 
 async def _send_status(send: Send, status: Mapping[str, Any]) -> None:

@@ -63,8 +63,10 @@ async def run(settings: ExecutorSettings, stop: anyio.Event, *, alone: bool = Tr
             max_children=settings.max_children,
             max_output=settings.max_output_bytes,
         )
-        app = ExecutorApp(kube_api, kubectl, Outcomes(clock=time.monotonic))
-        supervisor = Supervisor(settings, app, api_server, capabilities={"sandbox": sandbox.description})
+        app = ExecutorApp(kube_api, kubectl, Outcomes(clock=time.monotonic), secrets=rules.secrets)
+        supervisor = Supervisor(
+            settings, app, api_server, capabilities={"sandbox": sandbox.description, "secrets": rules.secrets}
+        )
         await stack.enter_async_context(proxy.serve())
         if settings.health_listen:
             await stack.enter_async_context(listen(HealthApp(supervisor), settings.health_listen))
@@ -88,7 +90,4 @@ def load_policy(path: Path | None) -> policy.Policy:
         raise ConfigError(
             f"the policy {path} cannot be read: {error}", hint="the executor does not start without it"
         ) from error
-    rules = policy.parse_policy(document)
-    if rules.secrets != "none":
-        raise ConfigError(f"the policy {path} asks for secrets: {rules.secrets}", hint="this version knows only none")
-    return rules
+    return policy.parse_policy(document)

@@ -209,6 +209,14 @@ class Fleet:
         """Whether an executor of *cluster* was ever here."""
         return self._registry.get(cluster) is not None or cluster in self._sessions
 
+    def capability(self, cluster: ClusterId, name: str) -> str:
+        """What the executors of *cluster* say of themselves under *name*; empty when none is here or says nothing."""
+        for connected in self._sessions.get(cluster, ()):
+            capabilities = connected.info.get("capabilities")
+            if isinstance(capabilities, Mapping) and name in capabilities:
+                return str(capabilities[name])
+        return ""
+
     def sessions(self) -> int:
         """How many executors are connected."""
         return sum(map(len, self._sessions.values()))

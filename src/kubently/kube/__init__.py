@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kubently.kube import headers, kubectl, objects, paths, policy, redact
+from kubently.kube import headers, kubectl, members, objects, paths, policy, redact
 from kubently.kube.kubectl import KubectlCommand
 from kubently.kube.paths import ApiRequest
 from kubently.kube.policy import Allow, Decision, Deny, Narrowing, Policy
@@ -17,6 +17,7 @@ __all__ = [
     "Policy",
     "headers",
     "kubectl",
+    "members",
     "objects",
     "paths",
     "policy",
