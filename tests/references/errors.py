@@ -1,0 +1,141 @@
+"""docs/reference/errors.md, from the classes of errors wherever they are defined."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterator, Mapping
+
+import kubently
+from kubently.cli import state
+from kubently.errors import KubentlyError
+from kubently.schema import problems
+from tests.references.markdown import NOTE, code, table
+
+_INTRO = """\
+# Errors
+
+The API answers a refusal or failure with a problem document (RFC 9457, `application/problem+json`):
+
+```json
+{
+  "type": "urn:kubently:problem:command-denied",
+  "title": "command denied",
+  "status": 403,
+  "detail": "Kubently is read-only: kubectl delete is refused",
+  "code": "command-denied",
+  "retryable": false,
+  "details": {"rule": "no-delete"},
+  "request_id": "4f1c6e0a9d2b7c35"
+}
+```
+
+`code` is stable; `detail` is one sentence for people; `hint`, where there is one, says what to try; `retryable` says
+whether the same request may succeed later; `retry_after` is in seconds. The command line prints
+`error: DETAIL [CODE]`, then the hint, and ends with the exit code below. Under `/clusters/ID/k8s` the same errors are
+Kubernetes `Status` objects, so that kubectl shows the sentence; the code stands in `details.causes`.
+"""
+
+_CLIENT_ONLY: Mapping[str, str] = {
+    "http-error": "The API answered with an error that has no code.",
+    "not-kubently": "Something answers at that URL, and not as a Kubently API does.",
+    "redirected": "The URL redirects, which is not followed: a key would travel along.",
+}
+"""Codes that the client makes for answers that are no problem documents."""
+
+ADVICE: Mapping[str, str] = {
+    "apiserver-unreachable": "Check the executor's kubeconfig or service account, and that the API server runs.",
+    "api-unreachable": "Check the URL, the CA and whether the API runs; the sentence says which of them it is.",
+    "cluster-conflict": "Give one of the two clusters another id.",
+    "cluster-not-found": "`kubently clusters` lists those you may see; `kubently token create` registers one.",
+    "command": "Check the kubectl of the executor.",
+    "command-denied": "Ask for something that reads; `details.rule` names the rule that refused.",
+    "command-invalid": "Correct the arguments; the sentence says which one.",
+    "command-timeout": "Give a longer `--timeout`, or ask for less.",
+    "command-unknown": "It was read-only: run it again.",
+    "config-invalid": "Correct the named variable, file or flag.",
+    "conflict": "Take another name, or rotate instead of creating.",
+    "executor-offline": "Check the executor's pod and its log in that cluster.",
+    "http-error": "Look at what stands in front of the API.",
+    "idempotency-conflict": "Use a new key for each command.",
+    "internal": "A bug: report it with the request id.",
+    "kubernetes": "Read the API server's own words in `details.status`.",
+    "kubernetes-denied": "Ask for something that reads; the sentence says what is refused.",
+    "not-found": "The matching `list` command shows what there is.",
+    "not-kubently": "Check the URL, and what stands in front of the API.",
+    "permission-denied": "Ask an administrator for a key with another role.",
+    "redirected": "Use the URL that it redirects to, if that is yours.",
+    "request-invalid": "Correct the request; `/docs` of the API describes each.",
+    "store-unavailable": "Wait a moment; then check the file of the store and its disk.",
+    "stream-reset": "Try again; the executor's log says why.",
+    "too-many-commands": "Try again after `retry_after` seconds.",
+    "tunnel-closed": "Try again; the executor dials anew by itself.",
+    "tunnel-local-protocol": "A bug: report it with the request id.",
+    "tunnel-remote-protocol": "Check that the executor and the API are of matching versions.",
+    "tunnel-upgrade-refused": "Seen in the executor's log: check what stands between it and the API.",
+    "unauthenticated": "Check the key or token; it may have been revoked.",
+}
+"""What a person can do, by code; each error brings a more exact hint where it knows one."""
+
+
+def page() -> str:
+    """The page."""
+    overview = table(("Code", "Status", "Exit code", "Retry"), map(_overview_row, sorted(codes())))
+    sections = "\n".join(_section(slug) for slug in sorted(codes()))
+    return "\n".join([NOTE, _INTRO, overview, sections])
+
+
+def codes() -> Mapping[str, str]:
+    """Every code that a person can meet, and what it means."""
+    raised = {cls.code: _meaning(cls) for cls in classes() if not _is_base(cls)}
+    return {**raised, **_CLIENT_ONLY}
+
+
+def classes() -> list[type[KubentlyError]]:
+    """All error classes of the package, in whatever module."""
+    for module in pkgutil.walk_packages(kubently.__path__, "kubently."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    return [KubentlyError, *(cls for cls in _below(KubentlyError) if cls.__module__.startswith("kubently."))]
+
+
+def _below(cls: type[KubentlyError]) -> Iterator[type[KubentlyError]]:
+    for sub in cls.__subclasses__():
+        yield sub
+        yield from _below(sub)
+
+
+def _is_base(cls: type[KubentlyError]) -> bool:
+    """Whether the class only groups others, or takes its codes from elsewhere."""
+    groups = "Base of" in (cls.__doc__ or "") and cls.code not in ADVICE
+    return groups or "code" not in vars(cls) or cls.code == "store"
+
+
+def _meaning(cls: type[KubentlyError]) -> str:
+    first = (inspect.getdoc(cls) or "").split("\n\n")[0]
+    if cls.code == "internal":
+        return "Something went wrong that has no code of its own."
+    if cls.code == "command":
+        return "The command could not be started in the cluster."
+    return " ".join(first.split()).replace("``", "`")
+
+
+def _status(slug: str) -> str:
+    found = [cls for cls in classes() if cls.code == slug]
+    if slug in _CLIENT_ONLY or not found or slug in ("api-unreachable", "tunnel-upgrade-refused"):
+        return ""
+    if slug == "kubernetes-denied":
+        return "403"
+    return str(next((problems.STATUS[base] for base in found[0].__mro__ if base in problems.STATUS), 500))
+
+
+def _overview_row(slug: str) -> tuple[str, str, str, str]:
+    retry = any(cls.code == slug and cls.retryable for cls in classes())
+    return f"[{slug}](#{slug})", _status(slug), str(state.exit_code(slug)), "yes" if retry else ""
+
+
+def _section(slug: str) -> str:
+    return (
+        f"### {slug}\n\n{codes()[slug]}\n\nWhat to do: {ADVICE[slug]} Exit code {code(str(state.exit_code(slug)))}.\n"
+    )
