@@ -67,6 +67,9 @@ class Proxy:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request of a child."""
         if scope["type"] != "http":
+            # A WebSocket that is closed before it was accepted is answered with 403; kubectl then asks without one.
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
             return
         token = next((v for n, v in scope["headers"] if n == b"authorization"), b"").removeprefix(b"Bearer ")
         caller = self._callers.get(_digest(token))
