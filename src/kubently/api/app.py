@@ -23,7 +23,7 @@ from kubently.api.routes import ROUTERS
 from kubently.api.routes.context import SCOPE_KEY, Context
 from kubently.api.services import Services
 from kubently.errors import InvalidRequestError, KubentlyError, NotFoundError, PermissionDeniedError
-from kubently.schema import ClusterId, Principal, parse_cluster_id, problems
+from kubently.schema import Principal, parse_cluster_id, problems
 from kubently.tunnel import Receive, Scope, Send
 from kubently.tunnel.transports.websocket import PATH as TUNNEL_PATH
 
@@ -118,14 +118,15 @@ class Edge:
     async def _kubernetes(
         self, scope: Scope, receive: Receive, send: Send, request_id: str, cluster: bytes, path: bytes
     ) -> None:
-        principal = await requests.authenticate(scope, self._services)
+        cluster_id = parse_cluster_id(cluster.decode("latin-1"))
+        principal = await requests.authenticate_for(scope, self._services, cluster_id)
         await kubeproxy.serve(
             scope,
             receive,
             send,
             self._services,
             principal=principal,
-            cluster=ClusterId(parse_cluster_id(cluster.decode("latin-1"))),
+            cluster=cluster_id,
             path=path,
             request_id=request_id,
         )

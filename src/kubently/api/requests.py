@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from kubently.api.services import Services
+from kubently.auth import kube_tokens
 from kubently.broker import new_request_id
 from kubently.errors import KubentlyError, UnauthenticatedError
-from kubently.schema import Principal, problems
+from kubently.schema import ClusterId, Principal, problems
 from kubently.tunnel import Scope, Send
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
@@ -27,8 +28,8 @@ def take_request_id(scope: Scope) -> str:
     return given if _REQUEST_ID.fullmatch(given) else new_request_id()
 
 
-async def authenticate(scope: Scope, services: Services) -> Principal:
-    """Who calls, by ``Authorization: Bearer`` or ``X-API-Key``. Raises UnauthenticatedError."""
+def credential(scope: Scope) -> str:
+    """The caller's secret, from ``Authorization: Bearer`` or ``X-API-Key``. Raises UnauthenticatedError without one."""
     key = header(scope, b"x-api-key")
     scheme, _, token = header(scope, b"authorization").partition(" ")
     if not key and scheme.lower() == "bearer":
@@ -37,9 +38,28 @@ async def authenticate(scope: Scope, services: Services) -> Principal:
         raise UnauthenticatedError(
             "no API key was given", hint="send it as Authorization: Bearer KEY, or set KUBENTLY_API_KEY for the CLI"
         )
-    principal = await services.keys.authenticate(key)
+    return key
+
+
+async def authenticate(scope: Scope, services: Services) -> Principal:
+    """Who calls, by an API key. Raises UnauthenticatedError."""
+    principal = await services.keys.authenticate(credential(scope))
     if principal is None:
         raise UnauthenticatedError("the API key is not known", hint="it may have been revoked; ask for a new one")
+    return principal
+
+
+async def authenticate_for(scope: Scope, services: Services, cluster: ClusterId) -> Principal:
+    """Who calls a cluster's Kubernetes API: by an API key, or by a token made for that cluster."""
+    secret = credential(scope)
+    if not secret.startswith(kube_tokens.PREFIX):
+        return await authenticate(scope, services)
+    principal = await services.kube_tokens.authenticate(secret, cluster)
+    if principal is None:
+        raise UnauthenticatedError(
+            "the token is expired, revoked or for another cluster",
+            hint=f"kubently kubeconfig {cluster} sets up kubectl to renew it by itself",
+        )
     return principal
 
 

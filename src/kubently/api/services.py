@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import anyio
 
 from kubently.api.metrics import Metrics
-from kubently.auth import ApiKeys, ExecutorTokens
+from kubently.auth import ApiKeys, ExecutorTokens, KubeTokens
 from kubently.broker import Admission, Audit, Commands, Diagnoses, KubernetesRequests
 from kubently.errors import KubentlyError
 from kubently.fleet import Fleet, Registry
@@ -35,6 +35,7 @@ class Services:
     store: Store
     keys: ApiKeys
     tokens: ExecutorTokens
+    kube_tokens: KubeTokens
     fleet: Fleet
     audit: Audit
     commands: Commands
@@ -77,11 +78,13 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
             tasks.start_soon(heartbeat.run)
             tasks.start_soon(_cut_revoked_on_hint, store, tokens, fleet)
             tasks.start_soon(_cut_revoked_in_turn, tokens, fleet)
+            keys = ApiKeys(store, now=lambda: datetime.now(UTC), admin_key=settings.admin_key)
             yield Services(
                 settings=settings,
                 store=store,
-                keys=ApiKeys(store, now=lambda: datetime.now(UTC), admin_key=settings.admin_key),
+                keys=keys,
                 tokens=tokens,
+                kube_tokens=KubeTokens(store, keys),
                 fleet=fleet,
                 audit=audit,
                 commands=commands,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from kubently.auth import digests
 from kubently.errors import ConflictError, InvalidRequestError, NotFoundError
@@ -15,6 +17,14 @@ from kubently.store import ABSENT, Store
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,62}")
 _KEY = re.compile(r"kbk_([0-9a-f]{12})_[A-Za-z0-9_-]{20,}")
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The key that a principal holds now."""
+
+    key_id: str
+    principal: Principal
 
 
 class ApiKeys:
@@ -34,9 +44,16 @@ class ApiKeys:
         if stored is None:
             return None
         record = json.loads(stored)
-        if not digests.matches(key, record["digest"]):
-            return None
-        return Principal(name=f"key:{record['name']}", role=Role(record["role"]), clusters=tuple(record["clusters"]))
+        return _principal(record) if digests.matches(key, record["digest"]) else None
+
+    async def holder(self, principal_name: str) -> Holder | None:
+        """The present key of the principal named "key:<name>"; None when it was revoked."""
+        name = principal_name.removeprefix("key:")
+        if name == "admin" and self._admin:
+            return Holder(self._admin, Principal(name="key:admin", role=Role.ADMIN))
+        key_id = await self._store.get(f"auth:key-name:{name}")
+        stored = await self._store.get(f"auth:key:{key_id.decode()}") if key_id else None
+        return Holder(key_id.decode(), _principal(json.loads(stored))) if key_id and stored else None
 
     async def create(self, name: str, role: Role, clusters: Sequence[str] = ("*",)) -> tuple[KeyInfo, str]:
         """Make a key and return it with its secret, which is not kept. Raises ConflictError when the name is taken."""
@@ -64,3 +81,7 @@ class ApiKeys:
             raise NotFoundError(f"there is no key named {name!r}", hint="kubently key list shows them")
         await self._store.delete(f"auth:key:{key_id.decode()}")
         await self._store.delete(f"auth:key-name:{name}")
+
+
+def _principal(record: Mapping[str, Any]) -> Principal:
+    return Principal(name=f"key:{record['name']}", role=Role(record["role"]), clusters=tuple(record["clusters"]))

@@ -17,6 +17,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "clusters": ("kubently.cli.commands.clusters:clusters", "List the clusters that you can ask."),
     "run": ("kubently.cli.commands.run:run", "Run a read-only kubectl command on one cluster or many."),
     "diagnose": ("kubently.cli.commands.diagnose:diagnose", "Say what is wrong in clusters, and why."),
+    "kubeconfig": ("kubently.cli.commands.kubeconfig:kubeconfig", "Set up your own kubectl for clusters."),
+    "kubectl": ("kubently.cli.commands.kubeconfig:kubectl", "Run your own kubectl once against a cluster."),
     "token": ("kubently.cli.commands.token:token", "Make, rotate, revoke and list executor tokens."),
     "key": ("kubently.cli.commands.key:key", "Make, revoke and list API keys."),
     "audit": ("kubently.cli.commands.audit:audit", "Read the audit log."),

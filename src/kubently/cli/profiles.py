@@ -67,13 +67,20 @@ def add(path: Path, name: str, profile: Profile, *, use: bool) -> None:
     save(path, Profiles(current, {**known.profiles, name: profile}))
 
 
+def chosen_name(environ: Mapping[str, str], *, name: str = "") -> str:
+    """The name of the profile that `choose` reads; empty when the environment alone says it all."""
+    if chosen := name or environ.get("KUBENTLY_PROFILE", ""):
+        return chosen
+    return "" if environ.get("KUBENTLY_URL") else load(config_path(environ)).current
+
+
 def choose(environ: Mapping[str, str], *, name: str = "") -> Profile:
     """The endpoint to use: the environment's, else the named, else the current profile.
 
     ``KUBENTLY_URL``, ``KUBENTLY_API_KEY`` and ``KUBENTLY_CA_CERT`` win over a profile's values. Raises ConfigError.
     """
     known = load(config_path(environ))
-    name = name or environ.get("KUBENTLY_PROFILE", "") or ("" if environ.get("KUBENTLY_URL") else known.current)
+    name = chosen_name(environ, name=name)
     if name and name not in known.profiles:
         raise NotFoundError(f"there is no profile {name!r}", hint="kubently profile list shows them")
     profile = known.profiles.get(name, Profile(""))

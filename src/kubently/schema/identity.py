@@ -89,3 +89,12 @@ class NewToken(Frozen):
 
     cluster: str
     token: str
+
+
+class KubernetesToken(Frozen):
+    """A short-lived token for one cluster's Kubernetes API."""
+
+    cluster: str
+    token: str
+    expires_in: float
+    """Seconds from now; relative, because clocks differ."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from kubently.api.routes.context import Here
-from kubently.schema import NewToken, Permission, TokenInfo, parse_cluster_id
+from kubently.auth.kube_tokens import MAX_TTL
+from kubently.schema import KubernetesToken, NewToken, Permission, TokenInfo, parse_cluster_id
 
 router = APIRouter(prefix="/api/v1", tags=["tokens"])
 
@@ -34,3 +35,13 @@ async def revoke_tokens(cluster_id: str, here: Here, *, older_only: bool = False
     cluster = parse_cluster_id(cluster_id)
     await here.record("token.revoke", cluster, cluster=cluster)
     await here.services.tokens.revoke(cluster, older_only=older_only)
+
+
+@router.post("/clusters/{cluster_id}/kubernetes-token", status_code=201, summary="Make a token for your own kubectl")
+async def create_kubernetes_token(cluster_id: str, here: Here) -> KubernetesToken:
+    """Valid for an hour, for this cluster's /k8s only, and no longer than the API key that asks."""
+    cluster = parse_cluster_id(cluster_id)
+    await here.services.admission.require(here.principal, cluster, Permission.RUN)
+    await here.record("kubernetes-token.create", cluster, cluster=cluster)
+    token = await here.services.kube_tokens.create(here.principal, cluster, ttl=MAX_TTL)
+    return KubernetesToken(cluster=cluster, token=token, expires_in=MAX_TTL)

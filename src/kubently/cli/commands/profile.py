@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from kubently.cli import profiles
+from kubently.cli import profiles, tokens
 from kubently.cli.app import output_option
 from kubently.cli.render.console import show, table
 from kubently.cli.state import State, pass_state
@@ -30,6 +30,7 @@ def add(state: State, name: str, *, url: str, ca: str, use: bool) -> None:
     secret = click.prompt("API key", hide_input=True, err=True) if stdin.isatty() else stdin.readline().strip()
     path = profiles.config_path(state.environ)
     profiles.add(path, name, profiles.Profile(url, secret, ca), use=use)
+    tokens.forget(name)
     click.echo(f"saved {name} in {path}", err=True)
 
 
@@ -54,6 +55,7 @@ def remove(state: State, name: str) -> None:
     known = profiles.load(path)
     if name not in known.profiles:
         raise NotFoundError(f"there is no profile {name!r}", hint="kubently profile list shows them")
+    tokens.forget(name)
     rest = {n: p for n, p in known.profiles.items() if n != name}
     profiles.save(path, profiles.Profiles("" if known.current == name else known.current, rest))
 
