@@ -9,6 +9,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from kubently.store.base import ABSENT, Entry
 from kubently.store.hints import Hints
 
+SWEEP_EVERY = 1000
+"""Pairs with a ttl that are written between two removals of expired ones."""
+
 
 class MemoryStore:
     """A `Store` that lives as long as its process. ``clock`` gives monotonic seconds."""
@@ -18,6 +21,7 @@ class MemoryStore:
         self._values: dict[str, tuple[bytes, float | None]] = {}
         self._logs: dict[str, deque[Entry]] = {}
         self._positions = itertools.count(1)
+        self._expiring = 0
         self._hints = Hints()
 
     async def get(self, key: str) -> bytes | None:
@@ -28,7 +32,7 @@ class MemoryStore:
         """See `Store.put`."""
         if expected is not None and (ABSENT if (now := self._peek(key)) is None else now) != expected:
             return False
-        self._values[key] = value, None if ttl is None else self._clock() + ttl
+        self._values[key] = value, self._expiry(ttl)
         self._hints.publish(key)
         return True
 
@@ -65,7 +69,7 @@ class MemoryStore:
         """See `Store.add`."""
         present = self._peek(key)
         total = int(present or b"0") + amount
-        expires = self._values[key][1] if present is not None else None if ttl is None else self._clock() + ttl
+        expires = self._values[key][1] if present is not None else self._expiry(ttl)
         self._values[key] = str(total).encode(), expires
         return total
 
@@ -76,6 +80,15 @@ class MemoryStore:
     async def aclose(self) -> None:
         """See `Store.aclose`."""
         self._hints.close()
+
+    def _expiry(self, ttl: float | None) -> float | None:
+        if ttl is None:
+            return None
+        self._expiring += 1
+        if self._expiring % SWEEP_EVERY == 0:
+            for key in list(self._values):
+                self._peek(key)
+        return self._clock() + ttl
 
     def _peek(self, key: str) -> bytes | None:
         value, expires = self._values.get(key, (None, None))

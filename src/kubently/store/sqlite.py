@@ -7,6 +7,8 @@ A caller's await ends after its commit. A locked file or a full disk is a StoreU
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import queue
 import sqlite3
 import threading
@@ -23,10 +25,13 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS pairs (key TEXT PRIMARY KEY, value BLOB NOT NULL, expires REAL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS entries (position INTEGER PRIMARY KEY AUTOINCREMENT, log TEXT NOT NULL, value BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS entries_by_log ON entries (log, position);
+CREATE INDEX IF NOT EXISTS pairs_by_expiry ON pairs (expires) WHERE expires IS NOT NULL;
 """
 _BATCH = 500
 _TRIM_EVERY = 1000
 """Appends between two trims of a log."""
+SWEEP_EVERY = 1000
+"""Pairs with a ttl that are written between two removals of expired ones."""
 
 T = TypeVar("T")
 _Work = Callable[[sqlite3.Connection], Any]
@@ -42,14 +47,9 @@ class SqliteStore:
         self._hints = Hints()
         self._jobs: queue.Queue[_Job | None] = queue.Queue(maxsize=10_000)
         self._closed = False
-        self._appended = 0
+        self._appended = self._expiring = 0
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
-            path.chmod(0o600)
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=NORMAL")
-            self._connection.executescript(_SCHEMA)
+            self._connection = _open(path)
         except (sqlite3.Error, OSError) as error:
             raise StoreUnavailableError(
                 f"the store {path} cannot be opened: {error}", hint="check the path, its permissions and the disk"
@@ -69,6 +69,8 @@ class SqliteStore:
                 return False
             expires = None if ttl is None else self._clock() + ttl
             db.execute("REPLACE INTO pairs VALUES (?, ?, ?)", (key, value, expires))
+            if ttl is not None:
+                self._sweep(db)
             return True
 
         done = await self._do(work)
@@ -147,6 +149,8 @@ class SqliteStore:
             if present is None:
                 expires = None if ttl is None else self._clock() + ttl
                 db.execute("REPLACE INTO pairs VALUES (?, ?, ?)", (key, str(total).encode(), expires))
+                if ttl is not None:
+                    self._sweep(db)
             else:
                 db.execute("UPDATE pairs SET value = ? WHERE key = ?", (str(total).encode(), key))
             return total
@@ -195,29 +199,55 @@ class SqliteStore:
             outcomes = [(job, self._run(job)) for job in jobs]
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
-            if self._connection.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
             failure = StoreUnavailableError(f"the store {self._path} failed: {error}", retry_after=1)
             failure.__cause__ = error
             outcomes = [(job, failure) for job in jobs]
         for (_, future, loop), outcome in outcomes:
-            loop.call_soon_threadsafe(_settle, future, outcome)
+            with contextlib.suppress(RuntimeError):  # that loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(_settle, future, outcome)
 
     def _run(self, job: _Job) -> Any:
         self._connection.execute("SAVEPOINT job")
         try:
             return job[0](self._connection)
-        except (sqlite3.IntegrityError, sqlite3.DataError, ValueError) as error:  # this job's fault, not the store's
+        except sqlite3.OperationalError:  # the disk or a lock: all of the batch fails
+            raise
+        except Exception as error:  # this job's fault (a number that SQLite cannot hold): the thread lives on
             self._connection.execute("ROLLBACK TO job")
-            return error
+            failure = StoreUnavailableError(f"the store cannot do that: {error}")
+            failure.__cause__ = error
+            return failure
         finally:
             self._connection.execute("RELEASE job")
+
+    def _sweep(self, db: sqlite3.Connection) -> None:
+        self._expiring += 1
+        if self._expiring % SWEEP_EVERY == 0:
+            db.execute("DELETE FROM pairs WHERE expires <= ?", (self._clock(),))
 
     def _read(self, db: sqlite3.Connection, key: str) -> bytes | None:
         row = db.execute(
             "SELECT value FROM pairs WHERE key = ? AND (expires IS NULL OR expires > ?)", (key, self._clock())
         ).fetchone()
         return bytes(row[0]) if row else None
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Made private before anything is written; the files beside it (write-ahead log, shared memory) take its mode.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    path.chmod(0o600)
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.executescript(_SCHEMA)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _settle(future: asyncio.Future[Any], outcome: Any) -> None:

@@ -1,6 +1,8 @@
 """Every store passes the conformance suite; SQLite also survives restarts and says when it fails."""
 
+import asyncio
 import sqlite3
+import threading
 import time
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import anyio
 import pytest
 
 from kubently.errors import ConfigError, StoreUnavailableError
-from kubently.store import ABSENT, MemoryStore, SqliteStore, open_store
+from kubently.store import ABSENT, MemoryStore, SqliteStore, memory, open_store, sqlite
 from kubently.testing import check_store
 
 pytestmark = pytest.mark.anyio
@@ -105,4 +107,61 @@ async def test_open_store_takes_memory_and_sqlite(tmp_path: Path) -> None:
     assert isinstance(open_store("memory:"), MemoryStore)
     store = open_store(f"sqlite://{tmp_path}/deep/store.db")
     assert isinstance(store, SqliteStore)
+    await store.aclose()
+
+
+async def test_a_job_that_fails_in_an_unforeseen_way_fails_alone(tmp_path: Path) -> None:
+    """A number that SQLite cannot hold raises OverflowError, which is no sqlite3.Error; the thread must outlive it."""
+    store = SqliteStore(tmp_path / "store.db")
+
+    with anyio.fail_after(5):
+        with pytest.raises(StoreUnavailableError, match="too large"):
+            await store.tail("log", after=10**30)
+        assert await store.put("key", b"value")
+        assert await store.get("key") == b"value"
+
+    await store.aclose()
+
+
+async def test_expired_pairs_leave_the_file(tmp_path: Path) -> None:
+    now = [1000.0]
+    store = SqliteStore(tmp_path / "store.db", clock=lambda: now[0])
+    await store.put("brief", b"x", ttl=10)
+    await store.put("long", b"x", ttl=10_000)
+    now[0] += 100
+
+    for i in range(sqlite.SWEEP_EVERY):
+        await store.put("other", str(i).encode(), ttl=10)
+    await store.aclose()
+
+    rows = sqlite3.connect(tmp_path / "store.db")
+    assert [key for (key,) in rows.execute("SELECT key FROM pairs ORDER BY key")] == ["long", "other"]
+    rows.close()
+
+
+async def test_expired_pairs_leave_the_memory() -> None:
+    now = [0.0]
+    store = MemoryStore(clock=lambda: now[0])
+    await store.put("brief", b"x", ttl=10)
+    now[0] += 100
+
+    for i in range(memory.SWEEP_EVERY):
+        await store.put("other", str(i).encode(), ttl=10)
+
+    assert "brief" not in store._values
+
+
+async def test_a_store_whose_event_loop_is_gone_does_not_lose_its_thread(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "store.db")
+    release = threading.Event()
+
+    async def leave() -> None:
+        with anyio.move_on_after(0.01):
+            await store._do(lambda db: release.wait(5))
+
+    await anyio.to_thread.run_sync(asyncio.run, leave())
+    release.set()
+
+    with anyio.fail_after(5):
+        assert await store.put("key", b"value")
     await store.aclose()
