@@ -8,7 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -77,11 +77,13 @@ class Api:
         """
         connection, response = self._send("POST", path, body, {"Accept": NDJSON, **(headers or {})}, timeout)
         try:
-            while line := response.readline():
-                if line.strip():
-                    yield json.loads(line)
+            for line in _lines(response):
+                yield json.loads(line)
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise ApiUnreachableError(f"{self.url} broke off its answer: {error or type(error).__name__}") from error
+            raise ApiUnreachableError(
+                f"{self.url} broke off its answer: {error or type(error).__name__}",
+                hint="it may have been restarted: try again",
+            ) from error
         finally:
             connection.close()
 
@@ -130,6 +132,17 @@ class Api:
             message, hint = trust.explain(error, self.url)
             return ApiUnreachableError(message, hint=hint)
         return ApiUnreachableError(f"{self.url} did not answer as HTTP: {error!r}", hint="check the URL")
+
+
+def _lines(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    """The lines that are not blank, as they come."""
+    rest = b""
+    # Not readline, which takes the loss of the connection in the middle of chunks for the answer's end.
+    while piece := response.read1(64 * 1024):
+        *lines, rest = (rest + piece).split(b"\n")
+        yield from filter(bytes.strip, lines)
+    if rest.strip():
+        yield rest
 
 
 def _problem(response: http.client.HTTPResponse, url: str) -> Mapping[str, Any]:
