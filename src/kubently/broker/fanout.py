@@ -9,7 +9,7 @@ import anyio
 from anyio.streams.memory import MemoryObjectSendStream
 
 from kubently.auth import grants
-from kubently.errors import InvalidRequestError
+from kubently.errors import ClusterNotFoundError, InvalidRequestError
 from kubently.fleet import Fleet
 from kubently.kube import objects
 from kubently.schema import Cluster, ClusterId, Principal, parse_cluster_id
@@ -28,7 +28,8 @@ def select(
 ) -> list[ClusterId]:
     """The clusters that a request means: by name, by label selector or all.
 
-    Raises InvalidRequestError unless exactly one way is used, and ClusterNotFoundError for a name.
+    Raises InvalidRequestError unless exactly one way is used, and ClusterNotFoundError for a name or selector of none:
+    a typing error must not look like a fleet without problems.
     """
     if sum((bool(names), bool(selector), everything)) != 1:
         raise InvalidRequestError(
@@ -47,6 +48,10 @@ def select(
         except ValueError as error:
             raise InvalidRequestError(f"the selector {selector!r} cannot be read: {error}") from error
         clusters = [cluster for cluster in clusters if wanted.matches(cluster.labels)]
+        if not clusters:
+            raise ClusterNotFoundError(
+                f"no cluster that you may see has labels {selector!r}", hint="kubently clusters shows each one's labels"
+            )
     return [ClusterId(cluster.id) for cluster in clusters]
 
 
