@@ -1,6 +1,6 @@
 """HTTP over one connection that the executor dials out."""
 
-from kubently.tunnel.asgi import Application, Message, Receive, Scope, Send, read_body, read_json
+from kubently.tunnel.asgi import Application, Message, Receive, Scope, Send, read_body, read_json, status_of
 from kubently.tunnel.heartbeat import Heartbeat
 from kubently.tunnel.link import Link, LinkHandler
 from kubently.tunnel.server import AsgiServer
@@ -20,4 +20,5 @@ __all__ = [
     "Stream",
     "read_body",
     "read_json",
+    "status_of",
 ]

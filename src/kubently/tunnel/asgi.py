@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
-from kubently.errors import InvalidRequestError
+from kubently.errors import InvalidRequestError, RemoteProtocolError
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -16,10 +16,12 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 async def read_body(receive: Receive, *, limit: int) -> bytes:
-    """The whole body. Raises InvalidRequestError over *limit* bytes."""
+    """The whole body. Raises InvalidRequestError over *limit* bytes, or when the client goes away in its middle."""
     body: bytes = b""
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise InvalidRequestError("the client went away before the end of its body")
         body += message.get("body", b"")
         if len(body) > limit:
             raise InvalidRequestError(f"the body is over {limit} bytes")
@@ -34,3 +36,11 @@ async def read_json(receive: Receive, *, limit: int = 256 * 1024) -> Any:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
         raise InvalidRequestError(f"the body is no JSON: {error}") from error
+
+
+def status_of(head: Iterable[tuple[bytes, bytes]]) -> int:
+    """The status of a response head that a tunnel brought. Raises RemoteProtocolError when it has none that can be."""
+    text = next((value for name, value in head if name == b":status"), b"")
+    if not (len(text) == 3 and text.isdigit() and b"200" <= text <= b"599"):
+        raise RemoteProtocolError(f"{text[:20]!r} is no status of a response")
+    return int(text)

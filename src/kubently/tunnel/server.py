@@ -12,7 +12,6 @@ import anyio
 from anyio.abc import TaskGroup
 
 from kubently import wire
-from kubently.errors import TunnelError
 from kubently.tunnel.asgi import Application, Message, Scope
 from kubently.tunnel.session import Stream
 
@@ -52,11 +51,11 @@ class _Call:
     async def run(self, app: Application) -> None:
         try:
             await app(self._scope(), self._receive, self._send)
-        except TunnelError:
-            return
         except Exception:
+            if self._stream.is_closed:  # nobody is there to be answered; task groups wrap what told the application so
+                return
             log.exception("a request through the tunnel failed")
-            if not self._started and not self._stream.is_closed:
+            if not self._started:
                 await self._send({"type": "http.response.start", "status": 500, "headers": []})
                 await self._send({"type": "http.response.body", "body": b""})
         if not self._finished:

@@ -98,8 +98,12 @@ class Stream:
             self._session._reset(self.id, code, reason)
 
     def release(self) -> None:
-        """Let go of a stream whose answer is sent (executor side)."""
+        """Let go of a stream whose answer is sent (executor side); what is left of the request is thrown away."""
         self._session._streams.pop(self.id, None)
+        unread = sum(map(len, self._inbox))
+        self._inbox.clear()
+        if unread:
+            self._session._acknowledge(self.id, unread)
 
     # ------------------------------------------------------------------ called by the session
 
@@ -246,6 +250,9 @@ class Session:
                 return
             for frame in due:
                 self._link.send(frame)
+            if self._connection.outbox_limits:
+                for stream in self._streams.values():
+                    stream._window_opened()
 
     def tick(self, now: float, *, ping_after: float, dead_after: float, sync_every: float = 60.0) -> None:
         """Ping a silent peer, give up on a dead one, list the open streams now and then. Called by the heartbeat."""
@@ -301,6 +308,9 @@ class Session:
                 if stream := self._streams.get(stream_id):
                     stream._received_data(data, ended=end_stream)
                     self._forget_if_over(stream)
+                else:
+                    # Its reader has answered and gone: granted again, so that the sender comes to its end.
+                    self._connection.acknowledge(stream_id, len(data))
             case wire.ResponseReceived(stream_id, fields, end_stream):
                 if stream := self._streams.get(stream_id):
                     stream._received_head(fields, ended=end_stream)
@@ -346,8 +356,9 @@ class Session:
         self.flush()
 
     def _forget_if_over(self, stream: Stream) -> None:
-        # On the executor's side a stream lives until its response is sent; resets must reach it until then.
-        if stream._ended and self._connection.role is wire.Role.CONTROL:
+        # On the executor's side a stream lives until its response is sent; resets must reach it until then. On the
+        # control side one whose request is still being sent lives on: its writer waits for credit.
+        if stream._ended and self._connection.role is wire.Role.CONTROL and not self._connection.is_open(stream.id):
             self._streams.pop(stream.id, None)
 
 

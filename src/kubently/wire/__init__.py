@@ -1,6 +1,13 @@
 """The tunnel protocol without a tunnel. Pure."""
 
-from kubently.wire.connection import DEFAULT_MAX_STREAMS, DEFAULT_WINDOW, PROTOCOL_VERSION, Connection, Role
+from kubently.wire.connection import (
+    DEFAULT_MAX_STREAMS,
+    DEFAULT_WINDOW,
+    MAX_OUTBOX,
+    PROTOCOL_VERSION,
+    Connection,
+    Role,
+)
 from kubently.wire.events import (
     DataReceived,
     Event,
@@ -17,6 +24,7 @@ from kubently.wire.frames import MAX_PAYLOAD, ErrorCode, Field
 __all__ = [
     "DEFAULT_MAX_STREAMS",
     "DEFAULT_WINDOW",
+    "MAX_OUTBOX",
     "MAX_PAYLOAD",
     "PROTOCOL_VERSION",
     "Connection",

@@ -5,7 +5,8 @@ may have at most that many bytes which the reader has not consumed yet, so one s
 else. Control frames leave first, then one DATA frame of each ready stream in turn. Driver: ``kubently.tunnel.session``.
 
 A mistake of the peer raises RemoteProtocolError (the tunnel must be closed) unless it concerns one stream alone, which
-is then reset. A mistake of our own raises LocalProtocolError.
+is then reset. A mistake of our own raises LocalProtocolError. Longer than most modules: the steps of one state machine
+are read together.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ PROTOCOL_VERSION = 1
 DEFAULT_WINDOW = 256 * 1024
 MAX_WINDOW = 2**31 - 1
 DEFAULT_MAX_STREAMS = 128
+
+# What a peer grants is its word, not our memory: whatever its window and max_streams, no more than this waits here.
+MAX_OUTBOX = 1024 * 1024
+MOST_STREAMS = 4096
 
 # Each frame of the peer causes at most one control frame of ours; a peer that sends and never reads is cut here.
 MAX_CONTROL_FRAMES = 10_000
@@ -126,10 +131,19 @@ class Connection:
             and self._last_id + 2 <= frames.MAX_STREAM_ID
         )
 
+    @property
+    def outbox_limits(self) -> bool:
+        """Whether the peer grants more than is queued here, so that writers also wait for what is queued to leave."""
+        return self._peer_window > MAX_OUTBOX
+
+    def is_open(self, stream_id: int) -> bool:
+        """Whether either half of the stream is still to end."""
+        return stream_id in self._streams
+
     def send_capacity(self, stream_id: int) -> int:
         """Bytes that may be queued on the stream now; 0 when its window is used up or the stream is gone."""
         stream = self._streams.get(stream_id)
-        return max(0, stream.send_window - stream.outbox_bytes) if stream else 0
+        return max(0, min(stream.send_window, MAX_OUTBOX) - stream.outbox_bytes) if stream else 0
 
     # ------------------------------------------------------------------ what this end wants to send
 
@@ -248,7 +262,7 @@ class Connection:
                 raise RemoteProtocolError(f"SETTINGS has an impossible {name}")
         if not isinstance(info, dict):
             raise RemoteProtocolError("SETTINGS has an impossible info")
-        self._settled, self._peer_window, self._peer_max_streams = True, window, max_streams
+        self._settled, self._peer_window, self._peer_max_streams = True, window, min(max_streams, MOST_STREAMS)
         return (events.SettingsReceived(info),)
 
     def _on_headers(self, frame: Frame) -> tuple[events.Event, ...]:

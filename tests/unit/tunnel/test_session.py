@@ -8,9 +8,9 @@ import anyio
 import pytest
 
 from kubently import wire
-from kubently.errors import StreamResetError, TunnelClosedError
+from kubently.errors import InvalidRequestError, RemoteProtocolError, StreamResetError, TunnelClosedError
 from kubently.testing import tunnel
-from kubently.tunnel import Heartbeat, Receive, Scope, Send, Session, Stream
+from kubently.tunnel import Heartbeat, Receive, Scope, Send, Session, Stream, read_body, status_of
 from kubently.tunnel.transports.memory import memory_pair
 
 pytestmark = pytest.mark.anyio
@@ -322,3 +322,109 @@ async def test_a_peer_that_speaks_nonsense_loses_its_tunnel() -> None:
 async def test_a_dead_limit_follows_a_larger_ping_interval() -> None:
     assert Heartbeat(clock=lambda: 0.0, ping_after=50).dead_after == 75
     assert Heartbeat(clock=lambda: 0.0, ping_after=5).dead_after == 45
+
+
+async def test_a_second_head_ends_in_a_reset_and_never_in_silence() -> None:
+    """What an application does that fails in the middle of an answer and wants to say so."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await start(send)
+        await start(send, 502)
+
+    async with tunnel(app) as (control, executor):
+        stream = control.open(GET, end_stream=True)
+
+        with anyio.fail_after(5), pytest.raises(StreamResetError, match="not completed"):
+            await read_all(stream)
+        assert control.open_streams == executor.open_streams == 0
+
+
+async def test_a_request_body_that_nobody_reads_does_not_hold_its_sender() -> None:
+    async def deaf(scope: Scope, receive: Receive, send: Send) -> None:
+        await start(send, 413)
+        await send({"type": "http.response.body", "body": b""})
+
+    async with tunnel(deaf, window=1000) as (control, executor):
+        stream = control.open(GET)
+        with anyio.fail_after(5):
+            await stream.write(b"x" * 10_000, end_stream=True)
+            assert (b":status", b"413") in await stream.head()
+            while control.open_streams or executor.open_streams:
+                await anyio.sleep(0)
+
+
+async def test_a_sender_learns_of_a_lost_tunnel_after_its_answer_has_ended() -> None:
+    async def deaf(scope: Scope, receive: Receive, send: Send) -> None:
+        await start(send, 413)
+        await send({"type": "http.response.body", "body": b""})
+        executor.drain("keep what comes")
+        executor._connection.acknowledge = lambda *_: None  # type: ignore[method-assign]  # a peer that grants nothing
+
+    async with tunnel(deaf, window=1000) as (control, executor):
+        stream = control.open(GET)
+        await read_all(stream)
+
+        async def lose() -> None:
+            await anyio.sleep(0)
+            control.close("gone")
+
+        with anyio.fail_after(5), pytest.raises(TunnelClosedError):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(lose)
+                try:
+                    await stream.write(b"x" * 10_000, end_stream=True)
+                except TunnelClosedError as error:
+                    failure = error
+            raise failure
+
+
+async def test_a_reset_that_meets_a_waiting_writer_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    ended = anyio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(endless, scope, receive, send)
+        finally:
+            ended.set()
+
+    async with tunnel(app, window=1000) as (control, _):
+        stream = control.open(GET, end_stream=True)
+        await stream.head()
+        for _ in range(10):
+            await anyio.sleep(0)
+        stream.reset()
+        with anyio.fail_after(5):
+            await ended.wait()
+
+    assert not caplog.records
+
+
+async def test_a_peer_that_grants_gigabytes_is_sent_them_but_not_out_of_memory() -> None:
+    async with tunnel(echo, window=2**31 - 1) as (control, _):
+        stream = control.open(GET)
+        assert control._connection.send_capacity(stream.id) == wire.MAX_OUTBOX
+        body = b"x" * (3 * wire.MAX_OUTBOX)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(write_whole, stream, body)
+            with anyio.fail_after(10):
+                assert await read_all(stream) == body
+
+
+@pytest.mark.parametrize("status", [b"abc", b"99999", b"-1", b"101", b"", b"\xff"])
+async def test_a_status_that_makes_no_sense_is_the_peers_mistake(status: bytes) -> None:
+    with pytest.raises(RemoteProtocolError, match="status"):
+        status_of([(b":status", status)])
+    with pytest.raises(RemoteProtocolError, match="status"):
+        status_of([])
+
+
+async def test_a_body_that_its_client_does_not_finish_is_not_taken_for_whole() -> None:
+    messages = iter(({"type": "http.request", "body": b"{}", "more_body": True}, {"type": "http.disconnect"}))
+
+    async def receive() -> dict[str, object]:
+        return next(messages)
+
+    with pytest.raises(InvalidRequestError, match="went away"):
+        await read_body(receive, limit=100)
