@@ -7,76 +7,72 @@ type. Only the functions named ``parse_*`` raise, and only ValueError. Nothing h
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from decimal import Decimal
-from typing import Any, Literal
+from datetime import datetime
+from typing import Any
 
+from kubently.kube._fields import KubeObject, at, flag, integer, mapping, mappings, string_map, strings, text
+from kubently.kube._selectors import (
+    Operator,
+    Requirement,
+    Selector,
+    map_selects,
+    parse_label_selector,
+    parse_selector,
+    selects,
+)
+from kubently.kube._values import instant, parse_instant, parse_quantity, quantity
 from kubently.schema.findings import ResourceRef
 
-KubeObject = Mapping[str, Any]
-"""A Kubernetes object, or a part of one, as the JSON parser made it."""
-
-# ---- reading by path
-
-
-def at(obj: object, *path: str | int) -> Any:
-    """Return the value at *path* (keys of mappings, indexes of lists), or None if any step is missing."""
-    for step in path:
-        if isinstance(step, str):
-            if not isinstance(obj, Mapping):
-                return None
-            obj = obj.get(step)
-        elif isinstance(obj, list) and -len(obj) <= step < len(obj):
-            obj = obj[step]
-        else:
-            return None
-    return obj
-
-
-def text(obj: object, *path: str | int, default: str = "") -> str:
-    """Return the string at *path*, or *default* if there is none."""
-    value = at(obj, *path)
-    return value if isinstance(value, str) else default
-
-
-def integer(obj: object, *path: str | int, default: int = 0) -> int:
-    """Return the whole number at *path*, or *default* if there is none (booleans and fractions are none)."""
-    value = at(obj, *path)
-    return value if isinstance(value, int) and not isinstance(value, bool) else default
-
-
-def flag(obj: object, *path: str | int, default: bool = False) -> bool:
-    """Return the boolean at *path*, or *default* if there is none."""
-    value = at(obj, *path)
-    return value if isinstance(value, bool) else default
-
-
-def mapping(obj: object, *path: str | int) -> KubeObject:
-    """Return the mapping at *path*, or an empty one."""
-    value = at(obj, *path)
-    return value if isinstance(value, Mapping) else {}
-
-
-def mappings(obj: object, *path: str | int) -> list[KubeObject]:
-    """Return the mappings in the list at *path*; members of other types are left out."""
-    value = at(obj, *path)
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
-
-
-def strings(obj: object, *path: str | int) -> list[str]:
-    """Return the strings in the list at *path*; members of other types are left out."""
-    value = at(obj, *path)
-    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
-
-
-def string_map(obj: object, *path: str | int) -> dict[str, str]:
-    """Return the string-to-string pairs of the mapping at *path*; others are left out."""
-    pairs = mapping(obj, *path).items()
-    return {key: value for key, value in pairs if isinstance(key, str) and isinstance(value, str)}
-
+__all__ = [
+    "Condition",
+    "KubeObject",
+    "Operator",
+    "OwnerReference",
+    "Requirement",
+    "Selector",
+    "all_containers",
+    "annotation",
+    "at",
+    "condition",
+    "conditions",
+    "container",
+    "container_statuses",
+    "containers",
+    "controller",
+    "created_at",
+    "deleted_at",
+    "flag",
+    "group",
+    "group_of",
+    "init_container_statuses",
+    "init_containers",
+    "instant",
+    "integer",
+    "kind",
+    "labels",
+    "map_selects",
+    "mapping",
+    "mappings",
+    "members",
+    "name",
+    "namespace",
+    "owners",
+    "parse_instant",
+    "parse_label_selector",
+    "parse_quantity",
+    "parse_selector",
+    "pod_labels",
+    "pod_spec",
+    "quantity",
+    "ref",
+    "selects",
+    "string_map",
+    "strings",
+    "text",
+    "uid",
+]
 
 # ---- metadata
 
@@ -275,262 +271,3 @@ def init_container_statuses(pod: object) -> list[KubeObject]:
 def container(obj: object, container_name: str) -> KubeObject | None:
     """Return the container of this name, of whatever sort."""
     return next((item for item in all_containers(obj) if text(item, "name") == container_name), None)
-
-
-# ---- quantities (k8s.io/apimachinery/pkg/api/resource)
-
-_QUANTITY = re.compile(
-    r"([+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40}))(?:([numkMGTPE]|[KMGTPE]i)|[eE]([+-]?[0-9]{1,3}))?"
-)
-_SUFFIXES = {
-    "n": Decimal("1e-9"),
-    "u": Decimal("1e-6"),
-    "m": Decimal("1e-3"),
-    "k": Decimal(10**3),
-    "M": Decimal(10**6),
-    "G": Decimal(10**9),
-    "T": Decimal(10**12),
-    "P": Decimal(10**15),
-    "E": Decimal(10**18),
-    "Ki": Decimal(2**10),
-    "Mi": Decimal(2**20),
-    "Gi": Decimal(2**30),
-    "Ti": Decimal(2**40),
-    "Pi": Decimal(2**50),
-    "Ei": Decimal(2**60),
-}
-
-
-def parse_quantity(value: str | int | float) -> Decimal:
-    """Return the number that a quantity stands for: "500m" is 0.5, "1Ki" 1024, "1E" 10^18, "1E3" 1000.
-
-    Raises ValueError for anything that is not a quantity, and for more than 40 digits or an exponent above 99.
-    """
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError(f"a quantity is text or a number, not {type(value).__name__}")
-    match = _QUANTITY.fullmatch(value if isinstance(value, str) else repr(value)[:100])
-    if match is None:
-        raise ValueError(f"{str(value)[:80]!r} is not a quantity")
-    number, suffix, exponent = match.groups()
-    if exponent is not None and abs(int(exponent)) > 99:
-        raise ValueError(f"the exponent of {str(value)[:80]!r} is beyond 99")
-    factor = _SUFFIXES[suffix] if suffix else Decimal(1).scaleb(int(exponent or 0))
-    return Decimal(number) * factor
-
-
-def quantity(obj: object, *path: str | int) -> Decimal | None:
-    """Return the quantity at *path*, or None if there is none or it cannot be read."""
-    try:
-        return parse_quantity(at(obj, *path))
-    except ValueError:
-        return None
-
-
-# ---- instants
-
-_INSTANT = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,12}))?([Zz]|[+-][0-9]{2}:[0-9]{2})"
-)
-
-
-def parse_instant(value: str) -> datetime:
-    """Read an RFC 3339 instant as Time and MicroTime write it; digits below a microsecond are cut.
-
-    Raises ValueError for anything else.
-    """
-    match = _INSTANT.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError(f"{str(value)[:80]!r} is not an RFC 3339 instant")
-    date, clock, fraction, zone = match.groups()
-    offset = "+00:00" if zone in "Zz" else zone
-    return datetime.fromisoformat(f"{date}T{clock}.{(fraction or '')[:6]:0<6}{offset}")
-
-
-def instant(obj: object, *path: str | int) -> datetime | None:
-    """Return the instant at *path* in UTC, or None if there is none or it cannot be read."""
-    try:
-        return parse_instant(at(obj, *path)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
-
-
-# ---- label selectors (k8s.io/apimachinery/pkg/labels)
-
-Operator = Literal["in", "notin", "exists", "!", "gt", "lt"]
-
-
-@dataclass(frozen=True, slots=True)
-class Requirement:
-    """One condition on the labels of an object; "notin" also holds where the key is absent."""
-
-    key: str
-    operator: Operator
-    values: frozenset[str] = frozenset()
-
-    def matches(self, object_labels: Mapping[str, str]) -> bool:
-        """Say whether labels meet this requirement."""
-        value = object_labels.get(self.key)
-        match self.operator:
-            case "in":
-                return value is not None and value in self.values
-            case "notin":
-                return value is None or value not in self.values
-            case "exists":
-                return value is not None
-            case "!":
-                return value is None
-            case _:
-                return value is not None and self._compares(value)
-
-    def _compares(self, value: str) -> bool:
-        bound = next(iter(self.values), "")
-        if not (_WHOLE.fullmatch(value) and _WHOLE.fullmatch(bound)):
-            return False
-        return int(value) > int(bound) if self.operator == "gt" else int(value) < int(bound)
-
-
-_WHOLE = re.compile(r"[+-]?[0-9]{1,19}")
-
-
-@dataclass(frozen=True, slots=True)
-class Selector:
-    """Requirements that all must hold; none select everything."""
-
-    requirements: tuple[Requirement, ...] = ()
-
-    def matches(self, object_labels: Mapping[str, str]) -> bool:
-        """Say whether labels meet every requirement."""
-        return all(item.matches(object_labels) for item in self.requirements)
-
-    @property
-    def selects_everything(self) -> bool:
-        """Whether there is no requirement at all."""
-        return not self.requirements
-
-
-_EXPRESSION_OPERATORS: Mapping[str, Operator] = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!"}
-
-
-def parse_label_selector(selector: object) -> Selector:
-    """Read a metav1.LabelSelector (matchLabels, matchExpressions); an empty one selects everything.
-
-    Raises ValueError if it is not a mapping or holds an unknown operator, or an operator without its values.
-    """
-    if not isinstance(selector, Mapping):
-        raise ValueError("a label selector is a mapping")
-    equal = [Requirement(key, "in", frozenset([value])) for key, value in string_map(selector, "matchLabels").items()]
-    return Selector((*equal, *map(_parse_expression, mappings(selector, "matchExpressions"))))
-
-
-def _parse_expression(expression: KubeObject) -> Requirement:
-    operator = _EXPRESSION_OPERATORS.get(text(expression, "operator"))
-    values = frozenset(strings(expression, "values"))
-    if operator is None or (operator in ("in", "notin")) != bool(values):
-        raise ValueError(f"{text(expression, 'operator')[:80]!r} with {len(values)} values is not a selector operator")
-    return Requirement(text(expression, "key"), operator, values)
-
-
-def selects(selector: object, object_labels: Mapping[str, str]) -> bool:
-    """Say whether a metav1.LabelSelector selects these labels; none, or one that cannot be read, selects nothing."""
-    try:
-        return parse_label_selector(selector).matches(object_labels)
-    except ValueError:
-        return False
-
-
-def map_selects(selector: object, object_labels: Mapping[str, str]) -> bool:
-    """Say whether a plain map, as in a Service's spec.selector, selects these labels; an empty map selects nothing."""
-    pairs = string_map({"selector": selector}, "selector")
-    return bool(pairs) and all(object_labels.get(key) == value for key, value in pairs.items())
-
-
-_TOKEN = re.compile(r"[ \t\r\n]*(==|!=|[=!<>(),]|[^ \t\r\n=!<>(),]+|$)")
-
-
-def parse_selector(value: str) -> Selector:
-    """Read the text form that kubectl's --selector takes: "env=prod,tier in (a,b),!canary,weight>3".
-
-    Raises ValueError where kubectl would refuse it for its syntax; the characters of keys and values are not checked.
-    """
-    parser = _SelectorParser(tuple(_tokens(value)))
-    return Selector(parser.requirements())
-
-
-def _tokens(value: str) -> Iterator[str]:
-    position = 0
-    while position < len(value):
-        match = _TOKEN.match(value, position)
-        assert match is not None, "the pattern matches at every position"
-        position = match.end()
-        if match.group(1):
-            yield match.group(1)
-
-
-_COMPARISONS: Mapping[str, Operator] = {"=": "in", "==": "in", "!=": "notin", ">": "gt", "<": "lt"}
-_SYMBOLS = frozenset({*_COMPARISONS, "!", "(", ")", ","})
-
-
-class _SelectorParser:
-    """Recursive descent over the tokens of one selector."""
-
-    def __init__(self, tokens: Sequence[str]) -> None:
-        self._tokens = tokens
-        self._position = 0
-
-    def requirements(self) -> tuple[Requirement, ...]:
-        found: list[Requirement] = []
-        while self._peek():
-            found.append(self._requirement())
-            if not self._peek():
-                break
-            self._expect(",")
-            if not self._peek():
-                raise ValueError("a selector ends with a comma")
-        return tuple(found)
-
-    def _requirement(self) -> Requirement:
-        if self._peek() == "!":
-            self._next()
-            return Requirement(self._word("a label key"), "!")
-        key = self._word("a label key")
-        operator = self._peek()
-        if operator in ("", ","):
-            return Requirement(key, "exists")
-        self._next()
-        if operator in ("in", "notin"):
-            return Requirement(key, "in" if operator == "in" else "notin", self._values())
-        if operator in _COMPARISONS:
-            return Requirement(key, _COMPARISONS[operator], frozenset([self._value()]))
-        raise ValueError(f"{operator[:80]!r} is not a selector operator")
-
-    def _values(self) -> frozenset[str]:
-        self._expect("(")
-        values = [self._value()]
-        while self._peek() == ",":
-            self._next()
-            values.append(self._value())
-        self._expect(")")
-        return frozenset(values)
-
-    def _value(self) -> str:
-        """Return the next word, or an empty value where the text has none ("env=")."""
-        return "" if self._peek() in ("", ",", ")") else self._word("a label value")
-
-    def _word(self, what: str) -> str:
-        token = self._next()
-        if not token or token in _SYMBOLS:
-            raise ValueError(f"{token or 'the end'!r} stands where {what} is expected")
-        return token
-
-    def _expect(self, symbol: str) -> None:
-        token = self._next()
-        if token != symbol:
-            raise ValueError(f"{token or 'the end'!r} stands where {symbol!r} is expected")
-
-    def _peek(self) -> str:
-        return self._tokens[self._position] if self._position < len(self._tokens) else ""
-
-    def _next(self) -> str:
-        token = self._peek()
-        self._position += 1
-        return token

@@ -10,37 +10,34 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from kubently.errors import ConfigError, InvalidRequestError
+from kubently.kube._decisions import LABEL, NAME, Allow, Decision, Deny, document_of, list_of, words_of
+from kubently.kube._narrowing import UNLIMITED, Narrowing
+from kubently.kube._scopes import is_cluster_scoped
 from kubently.kube.paths import READ_VERBS, SELF_REVIEWS, ApiRequest
 
+__all__ = [
+    "DEFAULT_POLICY",
+    "DEFAULT_RULES",
+    "UNLIMITED",
+    "Allow",
+    "Decision",
+    "Deny",
+    "Narrowing",
+    "Policy",
+    "Rule",
+    "Rules",
+    "SecretsMode",
+    "decide",
+    "deny_status",
+    "invalid_status",
+    "parse_policy",
+    "rules",
+]
+
 SecretsMode = Literal["none", "metadata"]
-
-
-@dataclass(frozen=True, slots=True)
-class Allow:
-    """The request may be sent."""
-
-    rule: str
-
-
-@dataclass(frozen=True, slots=True)
-class Deny:
-    """The request must not be sent."""
-
-    rule: str
-    """Slug of the rule that decided."""
-    reason: str
-    """One sentence without a full stop."""
-    hint: str = ""
-    """What the person can do instead, or empty."""
-
-    def __str__(self) -> str:
-        return f"{self.reason}; {self.hint}" if self.hint else self.reason
-
-
-Decision = Allow | Deny
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +79,7 @@ class Rule:
 
     def _lists_namespaces(self, request: ApiRequest) -> bool:
         lists_all = request.verb in ("list", "watch") and not request.namespace
-        return self.covers_lists and lists_all and not _is_cluster_scoped(request)
+        return self.covers_lists and lists_all and not is_cluster_scoped(request)
 
     def _lists_names(self, request: ApiRequest) -> bool:
         return self.covers_lists and not request.name
@@ -127,40 +124,6 @@ def _fill(template: str, words: Mapping[str, str]) -> str:
     for key, word in words.items():
         template = template.replace("{" + key + "}", word)
     return template
-
-
-_CLUSTER_SCOPED = frozenset(
-    {
-        "apiservices.apiregistration.k8s.io",
-        "certificatesigningrequests.certificates.k8s.io",
-        "clusterrolebindings.rbac.authorization.k8s.io",
-        "clusterroles.rbac.authorization.k8s.io",
-        "componentstatuses",
-        "csidrivers.storage.k8s.io",
-        "csinodes.storage.k8s.io",
-        "customresourcedefinitions.apiextensions.k8s.io",
-        "flowschemas.flowcontrol.apiserver.k8s.io",
-        "ingressclasses.networking.k8s.io",
-        "mutatingwebhookconfigurations.admissionregistration.k8s.io",
-        "namespaces",
-        "nodes",
-        "nodes.metrics.k8s.io",
-        "persistentvolumes",
-        "priorityclasses.scheduling.k8s.io",
-        "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io",
-        "runtimeclasses.node.k8s.io",
-        "storageclasses.storage.k8s.io",
-        "validatingadmissionpolicies.admissionregistration.k8s.io",
-        "validatingwebhookconfigurations.admissionregistration.k8s.io",
-        "volumeattachments.storage.k8s.io",
-    }
-)
-"""The usual resources without namespace. A list of any other may hold objects of every namespace."""
-
-
-def _is_cluster_scoped(request: ApiRequest) -> bool:
-    qualified = f"{request.resource}.{request.group}" if request.group else request.resource
-    return qualified in _CLUSTER_SCOPED
 
 
 # ---- the table
@@ -293,100 +256,6 @@ def rules(*, secrets: SecretsMode = "none", own_secret: tuple[str, str] | None =
 DEFAULT_RULES: Rules = rules()
 
 
-# ---- narrowing
-
-_LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
-_RESOURCE = re.compile(r"(?:[a-z0-9][-a-z0-9]{0,62}|\*)(?:\.[-a-z0-9.]{0,253})?(?:/(?:[a-z]{1,63}|\*))?")
-_NAME = re.compile(r"[^/%\x00-\x1f\x7f]{1,253}")
-
-
-@dataclass(frozen=True, slots=True)
-class Narrowing:
-    """Which part of a cluster a principal may read, by RBAC's rules; a field that is None sets no limit.
-
-    Lists are not filtered: a list that reaches beyond the limit is refused and the refusal says how to ask. Discovery,
-    health and the self reviews are always inside.
-    """
-
-    namespaces: frozenset[str] | None = None
-    """Allowed namespaces; resources without namespace are then outside, but for these Namespace objects themselves."""
-    resources: frozenset[str] | None = None
-    """"pods", "pods/log", "deployments.apps", "*.apps", "*/status", "*"; without a dot any group is meant, with a dot
-    at the end the core group. As in RBAC a resource does not include its subresources."""
-    names: frozenset[str] | None = None
-    """Allowed names: for get, and for list and watch with the field selector metadata.name=."""
-
-    @classmethod
-    def from_json(cls, value: object) -> Self:
-        """Read the JSON form: an object with lists under namespaces, resources and names, each optional.
-
-        Raises ConfigError for anything else, an empty list too (leave the key out to set no limit).
-        """
-        document = _document(value, "a narrowing", frozenset({"namespaces", "resources", "names"}))
-        return cls(
-            namespaces=_words(document, "namespaces", _LABEL),
-            resources=_words(document, "resources", _RESOURCE),
-            names=_words(document, "names", _NAME),
-        )
-
-    def to_json(self) -> dict[str, list[str]]:
-        """Return the JSON form; `from_json` gives an equal value."""
-        limits = {"namespaces": self.namespaces, "resources": self.resources, "names": self.names}
-        return {key: sorted(values) for key, values in limits.items() if values is not None}
-
-    def denial(self, request: ApiRequest) -> Deny | None:
-        """Return why a request is outside, or None if it is inside."""
-        if not request.is_resource_request or (request.group, request.resource) in SELF_REVIEWS:
-            return None
-        return self._resource_denial(request) or self._namespace_denial(request) or self._name_denial(request)
-
-    def _resource_denial(self, request: ApiRequest) -> Deny | None:
-        if self.resources is None or any(_resource_matches(entry, request) for entry in self.resources):
-            return None
-        reason = f"{request.qualified_resource} are outside of what you may read here"
-        return Deny("narrowed-resource", reason, f"you may read {_series(self.resources)}")
-
-    def _namespace_denial(self, request: ApiRequest) -> Deny | None:
-        if self.namespaces is None or request.namespace in self.namespaces:
-            return None
-        use = " or ".join(f"-n {namespace}" for namespace in sorted(self.namespaces)[:5])
-        if request.namespace:
-            reason = f"the namespace {request.namespace} is outside of what you may read here"
-        elif request.verb == "get" or _is_cluster_scoped(request):
-            reason = f"{request.qualified_resource} have no namespace, and you may read only {_series(self.namespaces)}"
-            return Deny("narrowed-namespace", reason)
-        else:
-            reason = f"{request.qualified_resource} of all namespaces are outside of what you may read here"
-        return Deny("narrowed-namespace", reason, f"use {use}")
-
-    def _name_denial(self, request: ApiRequest) -> Deny | None:
-        if self.names is None or request.name in self.names:
-            return None
-        reason = f"you may read only objects named {_series(self.names)}"
-        hint = "" if request.name else "ask for one by name, or with --field-selector metadata.name=NAME"
-        return Deny("narrowed-name", reason, hint)
-
-
-UNLIMITED = Narrowing()
-
-
-def _series(words: Iterable[str]) -> str:
-    listed = sorted(words)
-    return ", ".join(listed[:5]) + (f" and {len(listed) - 5} more" if len(listed) > 5 else "")
-
-
-def _resource_matches(entry: str, request: ApiRequest) -> bool:
-    qualified, _, subresource = entry.partition("/")
-    resource, dot, group = qualified.partition(".")
-    if entry == "*":
-        return True
-    return (
-        resource in ("*", request.resource)
-        and (not dot or group == request.group)
-        and (subresource in ("*", request.subresource) if subresource else not request.subresource)
-    )
-
-
 # ---- policies
 
 
@@ -432,7 +301,7 @@ def parse_policy(value: object) -> Policy:
 
     Raises ConfigError for anything unknown or unreadable, so that nobody runs under another policy than was written.
     """
-    document = _document(value, "a policy", frozenset({"mode", "secrets", "ownSecret", "deny", "narrow"}))
+    document = document_of(value, "a policy", frozenset({"mode", "secrets", "ownSecret", "deny", "narrow"}))
     if document.get("mode") != "read-only":
         raise ConfigError(
             f"the policy's mode is {document.get('mode')!r}",
@@ -440,7 +309,7 @@ def parse_policy(value: object) -> Policy:
         )
     return Policy(
         secrets=_secrets_mode(document.get("secrets", "none")),
-        denials=tuple(_denial(item, index) for index, item in enumerate(_list(document, "deny"))),
+        denials=tuple(_denial(item, index) for index, item in enumerate(list_of(document, "deny"))),
         narrowing=Narrowing.from_json(document["narrow"]) if "narrow" in document else UNLIMITED,
         own_secret=_own_secret(document["ownSecret"]) if "ownSecret" in document else None,
     )
@@ -457,7 +326,7 @@ def _secrets_mode(value: object) -> SecretsMode:
 
 
 def _own_secret(value: object) -> tuple[str, str]:
-    document = _document(value, "ownSecret", frozenset({"namespace", "name"}))
+    document = document_of(value, "ownSecret", frozenset({"namespace", "name"}))
     namespace, name = document.get("namespace"), document.get("name")
     if not (isinstance(namespace, str) and isinstance(name, str) and namespace and name):
         raise ConfigError("ownSecret needs a namespace and a name")
@@ -472,49 +341,22 @@ _PLURAL = re.compile(r"[a-z0-9][-a-z0-9]{0,62}(?:/[a-z]{1,63})?")
 
 
 def _denial(value: object, index: int) -> Rule:
-    document = _document(value, f"deny[{index}]", _DENIAL_KEYS)
+    document = document_of(value, f"deny[{index}]", _DENIAL_KEYS)
     name, reason = document.get("name"), document.get("reason", "")
-    if not (isinstance(name, str) and _LABEL.fullmatch(name) and isinstance(reason, str) and len(reason) <= 500):
+    if not (isinstance(name, str) and LABEL.fullmatch(name) and isinstance(reason, str) and len(reason) <= 500):
         raise ConfigError(f"deny[{index}] needs a name of a-z, 0-9 and '-', and a reason of at most 500 characters")
     return Rule(
         name,
         allows=False,
-        verbs=_words(document, "verbs", _VERB),
-        groups=_words(document, "groups", _GROUP),
-        resources=_words(document, "resources", _PLURAL),
-        subresources=_words(document, "subresources", _SUBRESOURCE),
-        namespaces=_words(document, "namespaces", _LABEL),
-        names=_words(document, "names", _NAME),
+        verbs=words_of(document, "verbs", _VERB),
+        groups=words_of(document, "groups", _GROUP),
+        resources=words_of(document, "resources", _PLURAL),
+        subresources=words_of(document, "subresources", _SUBRESOURCE),
+        namespaces=words_of(document, "namespaces", LABEL),
+        names=words_of(document, "names", NAME),
         covers_lists=True,
         reason=reason or "{verb} {resource} is refused by the policy of this cluster",
     )
-
-
-def _document(value: object, what: str, keys: frozenset[str]) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise ConfigError(f"{what} is a {type(value).__name__}, not a mapping")
-    if unknown := [key for key in value if key not in keys]:
-        raise ConfigError(f"{what} has the unknown key {unknown[0]!r}", hint=f"known are {', '.join(sorted(keys))}")
-    return value
-
-
-def _list(document: Mapping[str, Any], key: str) -> list[Any]:
-    value = document.get(key, [])
-    if not isinstance(value, list):
-        raise ConfigError(f"{key} is a {type(value).__name__}, not a list")
-    return value
-
-
-def _words(document: Mapping[str, Any], key: str, pattern: re.Pattern[str]) -> frozenset[str] | None:
-    if key not in document:
-        return None
-    words = _list(document, key)
-    if not words:
-        raise ConfigError(f"{key} is empty", hint="leave it out to set no limit")
-    for word in words:
-        if not (isinstance(word, str) and pattern.fullmatch(word)):
-            raise ConfigError(f"{key} has {word!r}, which is none")
-    return frozenset(words)
 
 
 # ---- refusals as Kubernetes clients read them
