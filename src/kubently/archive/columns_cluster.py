@@ -215,8 +215,8 @@ def _priority_level(item: objects.KubeObject, now: datetime) -> list[Cell]:
     return [
         objects.name(item),
         objects.text(item, "spec", "type"),
-        objects.at(limited, "nominalConcurrencyShares") if limited else NONE,
-        *(objects.at(queuing, field) if queuing else NONE for field in ("queues", "handSize", "queueLengthLimit")),
+        objects.integer(limited, "nominalConcurrencyShares") if limited else NONE,
+        *(objects.integer(queuing, field) if queuing else NONE for field in ("queues", "handSize", "queueLengthLimit")),
         cells.age(item, now),
     ]
 
