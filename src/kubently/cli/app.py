@@ -65,7 +65,7 @@ class LazyGroup(click.Group):
 WELCOME = """\
 Kubently sees into every Kubernetes cluster through one TLS endpoint, read-only.
 
-  kubently up                         try it here: three archived clusters, no set-up
+  kubently up                         try it here, with archived clusters
   kubently up --context NAME          the same with a cluster of your kubeconfig
   kubently clusters                   list the clusters of the API that you use
   kubently run CLUSTER -- get pods -A run a read-only kubectl command

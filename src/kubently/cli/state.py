@@ -57,12 +57,12 @@ class State:
     output: str = "text"
     environ: Mapping[str, str] = field(default_factory=process_environ)
 
-    def api(self) -> Api:
-        """The API to talk to. Raises ConfigError."""
+    def api(self, *, timeout: float = 60.0) -> Api:
+        """The API to talk to; *timeout* is seconds of silence that are accepted. Raises ConfigError."""
         from kubently.client import Api
 
         chosen = profiles.choose(self.environ, name=self.profile)
-        return Api(chosen.url, chosen.key, ca=chosen.ca)
+        return Api(chosen.url, chosen.key, ca=chosen.ca, timeout=timeout)
 
     @property
     def is_json(self) -> bool:

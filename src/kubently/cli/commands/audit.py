@@ -34,7 +34,12 @@ def _show(state: State, records: list[dict[str, str]]) -> None:
             state.print_json(record)
     elif records:
         rows = [
-            (r["at"][:19], r["event"], r["principal"], r["cluster"], r["action"], r["what"], r.get("outcome") or "")
+            (_at(r["at"]), r["event"], r["principal"], r["cluster"], r["action"], r.get("outcome") or "", r["what"])
             for r in records
         ]
-        show(table(("AT", "EVENT", "WHO", "CLUSTER", "ACTION", "WHAT", "OUTCOME"), rows))
+        show(table(("AT", "EVENT", "WHO", "CLUSTER", "ACTION", "OUTCOME", "WHAT"), rows))
+
+
+def _at(instant: str) -> str:
+    """Without year and fractions, which JSON has: the argument list needs the room."""
+    return instant[5:19].replace("T", " ")

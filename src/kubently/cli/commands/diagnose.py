@@ -71,4 +71,8 @@ def _exit_code(results: list[ClusterDiagnosis], fail_on: str) -> int:
     found = [f.severity for r in results if r.diagnosis for f in r.diagnosis.findings]
     if fail_on != "never" and any(severity.rank <= Severity(fail_on).rank for severity in found):
         return FINDINGS
-    return UNAVAILABLE if any(result.problem for result in results) else 0
+    return UNAVAILABLE if any(map(_is_unread, results)) else 0
+
+
+def _is_unread(result: ClusterDiagnosis) -> bool:
+    return result.diagnosis is None or render.saw_nothing(result.diagnosis)

@@ -72,7 +72,8 @@ def _run_one(state: State, cluster: str, body: Mapping[str, Any], headers: Mappi
     path = f"/api/v1/clusters/{cluster}/commands"
     outcome: dict[str, Any] = {}
     if state.is_json:
-        outcome = state.api().post(path, body, headers=headers)
+        # One answer at the end, later than the command's own time-out by what the API allows beyond it.
+        outcome = state.api(timeout=body["timeout"] + 15).post(path, body, headers=headers)
         state.print_json(outcome)
         return _code(outcome)
     with contextlib.closing(state.api().stream(path, body, headers=headers)) as events:

@@ -30,7 +30,7 @@ def clusters(found: Sequence[Cluster]) -> Table:
                 cluster.executors[0].kubernetes_version if cluster.executors else "",
                 cluster.executors[0].version if cluster.executors else "",
                 _seen(cluster),
-                cluster.problem or ",".join(f"{k}={v}" for k, v in sorted(cluster.labels.items())),
+                cluster.problem or ", ".join(f"{k}={v}" for k, v in sorted(cluster.labels.items())),
             )
             for cluster in found
         ],

@@ -25,11 +25,14 @@ def show(*parts: RenderableType) -> None:
         click.echo(line.rstrip())
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table:
-    """A table as kubectl draws one: upper-case heads, no lines."""
-    made = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
-    for index, header in enumerate(headers):
-        made.add_column(header, overflow="fold", no_wrap=index == 0)
+def table(headers: Sequence[str], rows: Iterable[Sequence[str | Text]], *, folding: Sequence[str] = ()) -> Table:
+    """A table as kubectl draws one: upper-case heads, no lines.
+
+    Where the terminal is too narrow, the columns named in *folding* (the last one without) go on in further lines.
+    """
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for header in headers:
+        made.add_column(header, overflow="fold", no_wrap=header not in (folding or headers[-1:]))
     for row in rows:
         made.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
     return made

@@ -33,11 +33,10 @@ def fleet(diagnoses: Sequence[Diagnosis]) -> Iterator[RenderableType]:
 def finding(number: int, diagnosis: Diagnosis, one: Finding) -> Iterator[RenderableType]:
     """One finding."""
     head = Text()
-    head.append(f"{number:>2}  ")
     head.append(f"{one.severity.value:<9}", _STYLES[one.severity])
     head.append(f" {diagnosis.cluster}  ", "bold")
     head.append(one.title)
-    yield head
+    yield _beside(f"{number:>2} ", head, width=3)
     yield _row("what", one.code, "dim")
     yield _row("where", _objects(one), "dim")
     for evidence in one.evidence:
@@ -66,7 +65,8 @@ def summary(diagnoses: Sequence[Diagnosis]) -> Text:
     text = Text()
     for diagnosis in sorted(diagnoses, key=lambda d: d.cluster):
         counts = {s: sum(f.severity is s for f in diagnosis.findings) for s in Severity}
-        words = ", ".join(f"{count} {severity.value}" for severity, count in counts.items() if count) or "nothing wrong"
+        good = "nothing could be read" if saw_nothing(diagnosis) else "nothing wrong"
+        words = ", ".join(f"{count} {severity.value}" for severity, count in counts.items() if count) or good
         text.append(f"{diagnosis.cluster}: ", "bold")
         text.append(f"{words} in {diagnosis.coverage.objects} objects ({diagnosis.seconds:.1f} s)")
         if diagnosis.coverage.blind:
@@ -76,6 +76,11 @@ def summary(diagnoses: Sequence[Diagnosis]) -> Text:
     return text
 
 
+def saw_nothing(diagnosis: Diagnosis) -> bool:
+    """Whether everything was refused or failed, so that no finding says nothing."""
+    return not diagnosis.coverage.resources and bool(diagnosis.coverage.blind)
+
+
 def _objects(one: Finding) -> str:
     shown = ", ".join(map(str, one.objects[:_MOST_OBJECTS]))
     more = len(one.objects) - _MOST_OBJECTS
@@ -83,9 +88,13 @@ def _objects(one: Finding) -> str:
 
 
 def _row(label: str, text: str, style: str = "") -> RenderableType:
+    return _beside(Text(f"    {label}", "dim"), Text(text, style), width=12)
+
+
+def _beside(label: str | Text, text: Text, *, width: int) -> RenderableType:
     """A label and a text whose further lines stand below its first."""
     grid = Table.grid(padding=(0, 1, 0, 0))
-    grid.add_column(width=12)
+    grid.add_column(width=width)
     grid.add_column(overflow="fold")
-    grid.add_row(Text(f"    {label}", "dim"), Text(text, style))
+    grid.add_row(label, text)
     return grid
