@@ -14,6 +14,7 @@ from kubently.schema import ClusterDiagnosis, Command, FleetCommand, Outcome
 from kubently.tunnel import Send
 
 _REF = "#/components/schemas/{model}"
+_FASTAPI_DEFAULT = "Successful Response"
 
 
 def document(rest: FastAPI) -> dict[str, Any]:
@@ -116,9 +117,8 @@ def _operation(path: str, method: str, operation: Mapping[str, Any]) -> str:
     if body:
         rows += f"<tr><td>body</td><td>{_type(body)}</td><td></td></tr>"
     if answer:
-        rows += (
-            f"<tr><td>answer</td><td>{_type(answer)}</td><td>{html.escape(answers.get('description', ''))}</td></tr>"
-        )
+        note = answers.get("description", "").replace(_FASTAPI_DEFAULT, "")
+        rows += f"<tr><td>answer</td><td>{_type(answer)}</td><td>{html.escape(note)}</td></tr>"
     table = f"<table>{rows}</table>" if rows else ""
     note = html.escape(operation.get("description", ""))
     return (
@@ -148,16 +148,21 @@ def _type(schema: Mapping[str, Any]) -> str:
 
 def _schema(name: str, schema: Mapping[str, Any]) -> str:
     required = schema.get("required", ())
-    rows = "".join(
-        f"<tr><td>{html.escape(key)}{'' if key in required else ' <i>(optional)</i>'}</td><td>{_type(value)}</td></tr>"
-        for key, value in schema.get("properties", {}).items()
-    )
+    fields = schema.get("properties", {}).items()
+    rows = "".join(_field(key, value, is_required=key in required) for key, value in fields)
     if "enum" in schema:
         rows = f"<tr><td>{_type(schema)}</td></tr>"
     note = html.escape(schema.get("description", "").partition("\n")[0])
     anchor = html.escape(name)
     summary = f"<summary><code>{anchor}</code> <span>{note}</span></summary>"
-    return f'<details id="{anchor}">{summary}<table>{rows}</table></details>'
+    # Open, because links lead here and a page without scripts cannot open it.
+    return f'<details id="{anchor}" open>{summary}<table>{rows}</table></details>'
+
+
+def _field(key: str, schema: Mapping[str, Any], *, is_required: bool) -> str:
+    optional = "" if is_required else " <i>(optional)</i>"
+    note = html.escape(schema.get("description", ""))
+    return f"<tr><td>{html.escape(key)}{optional}</td><td>{_type(schema)}</td><td>{note}</td></tr>"
 
 
 _PAGE = """<!doctype html>
@@ -168,11 +173,13 @@ _PAGE = """<!doctype html>
 body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }}
 h1 {{ font-size: 1.5rem; }} h2 {{ font-size: 1.1rem; margin-top: 2rem; text-transform: capitalize; }}
 details {{ border: 1px solid var(--line); border-radius: 6px; margin: .4rem 0; padding: .4rem .8rem; }}
-summary {{ cursor: pointer; }} summary span {{ color: var(--soft); }}
+summary {{ cursor: pointer; }} summary span {{ color: var(--soft); }} summary code {{ margin-right: .4rem; }}
+details:target {{ border-color: #2a7de1; }}
 b {{ display: inline-block; min-width: 4.5rem; font-size: .8rem; }}
 .get {{ color: #2a7de1; }} .post {{ color: #1d9a5b; }} .delete {{ color: #d0433f; }}
-table {{ border-collapse: collapse; width: 100%; }}
-td {{ border-top: 1px solid var(--line); padding: .3rem .5rem; vertical-align: top; }}
+table {{ border-collapse: collapse; table-layout: fixed; width: 100%; }}
+td {{ border-top: 1px solid var(--line); padding: .3rem .5rem; vertical-align: top; overflow-wrap: anywhere; }}
+td:first-child {{ width: 30%; }} td:nth-child(2) {{ width: 30%; }}
 i {{ color: var(--soft); }} pre {{ background: #8881; padding: .8rem; border-radius: 6px; overflow-x: auto; }}
 </style>
 <h1>Kubently API {version}</h1>
