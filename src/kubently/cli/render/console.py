@@ -25,14 +25,11 @@ def show(*parts: RenderableType) -> None:
         click.echo(line.rstrip())
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[str | Text]], *, folding: Sequence[str] = ()) -> Table:
-    """A table as kubectl draws one: upper-case heads, no lines.
-
-    Where the terminal is too narrow, the columns named in *folding* (the last one without) go on in further lines.
-    """
+def table(headers: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table:
+    """A table as kubectl draws one: upper-case heads, no lines. Only the last column folds on a narrow terminal."""
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for header in headers:
-        made.add_column(header, overflow="fold", no_wrap=header not in (folding or headers[-1:]))
+    for number, header in enumerate(headers, 1):
+        made.add_column(header, overflow="fold", no_wrap=number < len(headers))
     for row in rows:
         made.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
     return made
