@@ -19,6 +19,9 @@ from kubently.schema import ClusterId, Command, Ending, FleetCommand, Outcome, P
 from kubently.tunnel import Receive, Scope, Send, read_json
 from kubently.wire import records
 
+MAX_COLLECTED = 64 * 1024 * 1024
+"""Bytes of each channel that are held for one JSON answer; an executor cuts its output far earlier, if it is honest."""
+
 _NAMES = {records.STDOUT: "stdout", records.STDERR: "stderr"}
 C = TypeVar("C", bound=Command)
 Write = Callable[[dict[str, Any]], Awaitable[None]]
@@ -86,23 +89,47 @@ class CommandRoutes:
         self, principal: Principal, cluster: ClusterId, command: Command, request_id: str, key: str
     ) -> Outcome:
         started = time.monotonic()
-        output = {records.STDOUT: bytearray(), records.STDERR: bytearray()}
+        output = {records.STDOUT: _Collected(), records.STDERR: _Collected()}
         try:
             async with self._services.commands.run(
                 principal, cluster, command, request_id=request_id, key=key
             ) as running:
                 async for channel, data in running:
-                    output[channel] += data
+                    output[channel].add(data)
         except KubentlyError as error:
             self._count(error.code, started)
             raise
         assert running.outcome is not None
         self._count(running.outcome.ending, started)
-        return running.outcome.model_copy(update=_texts(output[records.STDOUT], output[records.STDERR]))
+        texts = _texts(output[records.STDOUT].whole(), output[records.STDERR].whole())
+        cut = any(channel.is_cut for channel in output.values())
+        return running.outcome.model_copy(update={**texts, "truncated": running.outcome.truncated or cut})
 
     def _count(self, ending: str, started: float) -> None:
         self._services.metrics.commands.labels(ending=ending).inc()
         self._services.metrics.command_seconds.observe(time.monotonic() - started)
+
+
+class _Collected:
+    """One channel's output, held up to a limit."""
+
+    def __init__(self) -> None:
+        self._kept = bytearray()
+        self._total = 0
+
+    @property
+    def is_cut(self) -> bool:
+        return self._total > len(self._kept)
+
+    def add(self, data: bytes) -> None:
+        self._total += len(data)
+        self._kept += data[: MAX_COLLECTED - len(self._kept)]
+
+    def whole(self) -> bytes:
+        if not self.is_cut:
+            return bytes(self._kept)
+        marker = f"\n[kubently: cut after {len(self._kept)} bytes; the output was {self._total} bytes]\n"
+        return bytes(self._kept) + marker.encode()
 
 
 def _parse(model: type[C], value: Any) -> C:
@@ -134,7 +161,7 @@ def _failed(command_id: str, cluster: str, error: KubentlyError, request_id: str
     )
 
 
-def _texts(stdout: bytearray, stderr: bytearray) -> dict[str, Any]:
+def _texts(stdout: bytes, stderr: bytes) -> dict[str, Any]:
     try:
         return {"stdout": stdout.decode(), "stderr": stderr.decode()}
     except UnicodeDecodeError:

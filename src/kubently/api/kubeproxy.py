@@ -15,11 +15,15 @@ from kubently.errors import (
     KubentlyError,
     TunnelError,
 )
+from kubently.kube import headers
 from kubently.listen import while_connected
 from kubently.schema import ClusterId, Principal, problems
-from kubently.tunnel import Receive, Scope, Send, Stream
+from kubently.tunnel import Receive, Scope, Send, read_body, status_of
 
 _REASONS = {400: "BadRequest", 401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 429: "TooManyRequests"}
+
+_MAX_BODY = 64 * 1024
+"""Bytes of a request body: only the three self reviews have one."""
 
 
 async def serve(
@@ -38,12 +42,13 @@ async def serve(
     async with services.kubernetes.open(
         principal, cluster, method, path, scope["query_string"], scope["headers"], request_id=request_id
     ) as stream:
-        await _send_body(receive, stream, has_body=method == "POST")
+        body = await read_body(receive, limit=_MAX_BODY) if method == "POST" else b""
         async with while_connected(receive):
+            await stream.write(body, end_stream=True)
             head = await stream.head()
-            status = next((int(value) for name, value in head if name == b":status"), 502)
-            fields = [field for field in head if not field[0].startswith(b":")]
-            await send({"type": "http.response.start", "status": status, "headers": fields})
+            # The executor has filtered these; a control plane does not take its word for what a front proxy acts on.
+            fields = headers.response_headers(head)
+            await send({"type": "http.response.start", "status": status_of(head), "headers": fields})
             try:
                 while chunk := await stream.read():
                     await send({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -55,18 +60,6 @@ async def serve(
 
 class BrokenAnswerError(Exception):
     """The answer cannot be completed; the server closes the connection."""
-
-
-async def _send_body(receive: Receive, stream: Stream, *, has_body: bool) -> None:
-    if not has_body:
-        await stream.write(b"", end_stream=True)
-        return
-    while True:
-        message = await receive()
-        more = bool(message.get("more_body"))
-        await stream.write(message.get("body", b""), end_stream=not more)
-        if not more:
-            return
 
 
 def as_status(error: KubentlyError) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from kubently.errors import (
     CommandUnknownError,
     IdempotencyConflictError,
     KubentlyError,
+    RemoteProtocolError,
     StreamResetError,
     TunnelError,
 )
@@ -28,7 +29,7 @@ from kubently.fleet import Fleet
 from kubently.kube import kubectl as argv_policy
 from kubently.schema import ClusterId, Command, Ending, Outcome, Permission, Principal, problems
 from kubently.store import ABSENT, Store
-from kubently.tunnel import Stream
+from kubently.tunnel import Stream, status_of
 from kubently.wire import records
 
 BACKSTOP = 10.0
@@ -38,6 +39,9 @@ KEY_TTL = 540.0
 """Seconds for which an Idempotency-Key is remembered: less than executors keep their outcomes."""
 
 _MAX_PROBLEM = 64 * 1024
+
+_STATUS_FIELDS = frozenset(Outcome.model_fields) - {"id", "cluster", "stdout", "stderr", "base64"}
+"""What an executor's word counts for."""
 
 
 class Running:
@@ -155,7 +159,11 @@ class Commands:
                 f"the executor of {cluster} that took this command is gone; whether it ran to its end is unknown",
                 hint="send it again with another Idempotency-Key if it may run twice",
             ) from error
-        await stream.write(json.dumps(body).encode(), end_stream=True)
+        try:
+            await stream.write(json.dumps(body).encode(), end_stream=True)
+        except BaseException:
+            stream.reset()
+            raise
         return stream, str(body["id"])
 
     async def _bound(
@@ -195,23 +203,38 @@ def _fields(principal: Principal, request_id: str) -> list[wire.Field]:
 
 async def _check_head(stream: Stream) -> None:
     head = await stream.head()
-    status = next((int(value) for name, value in head if name == b":status"), 500)
+    status = status_of(head)
     if status == 200:
         return
     body = b""
     while (chunk := await stream.read()) and len(body) < _MAX_PROBLEM:
         body += chunk
     try:
-        problem = json.loads(body)
-    except ValueError:
+        problem = _object(body)
+    except RemoteProtocolError:
         problem = {}
-    raise problems.from_problem(status, problem if isinstance(problem, dict) else {})
+    raise problems.from_problem(status, problem)
 
 
 def _outcome(command_id: str, cluster: ClusterId, payload: bytes) -> Outcome:
-    status: dict[str, Any] = json.loads(payload)
-    known = {name: value for name, value in status.items() if name in Outcome.model_fields}
-    return Outcome(**{**known, "id": command_id, "cluster": cluster})
+    known = {name: value for name, value in _object(payload).items() if name in _STATUS_FIELDS}
+    try:
+        return Outcome(**{**known, "id": command_id, "cluster": cluster})
+    except ValueError as error:
+        raise RemoteProtocolError("the executor's status makes no sense") from error
+
+
+def _object(payload: bytes) -> dict[str, Any]:
+    """JSON from an executor. Raises RemoteProtocolError unless it is an object that can be told on as JSON."""
+    try:
+        value = json.loads(payload)
+        # Python reads more than may be written: NaN, numbers without end, half a surrogate pair.
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise RemoteProtocolError("the executor's JSON cannot be read") from error
+    if not isinstance(value, dict):
+        raise RemoteProtocolError("the executor's JSON is no object")
+    return value
 
 
 def _lost(cluster: ClusterId, error: TunnelError) -> CommandUnknownError:

@@ -13,6 +13,7 @@ from anyio.abc import TaskGroup
 
 from kubently import wire
 from kubently.errors import ExecutorOfflineError, KubentlyError, TooManyCommandsError
+from kubently.fleet.hello import Hello, parse
 from kubently.fleet.registry import Registration, Registry
 from kubently.schema import Cluster, ClusterId, ClusterState, ExecutorInfo
 from kubently.tunnel import Heartbeat, Link, Session, Stream
@@ -24,6 +25,9 @@ RECENT = 60.0
 GRACE = 5.0
 """Seconds that a request waits for a cluster that was here a moment ago."""
 
+MAX_SESSIONS = 8
+"""Sessions of one cluster at once: a pair of executors needs two, and restarts leave some that are half-open."""
+
 Fields = Iterable[wire.Field]
 
 
@@ -34,13 +38,13 @@ class Connected:
     session: Session
     cluster: ClusterId
     token_digest: str
-    info: Mapping[str, Any] = field(default_factory=dict)
+    hello: Hello = field(default_factory=Hello)
     connected_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
     def instance(self) -> str:
         """Random name of the executor's run."""
-        return str(self.info.get("instance", ""))
+        return self.hello.instance
 
 
 class Fleet:
@@ -78,8 +82,8 @@ class Fleet:
 
     def _settled(self, connected: Connected, info: Mapping[str, Any]) -> None:
         cluster, known = connected.cluster, self._registry.get(connected.cluster)
-        connected.info = info
-        uid = str(info.get("kube_system_uid", ""))
+        connected.hello = hello = parse(info)
+        uid = hello.kube_system_uid
         if known and known.kube_system_uid and uid and known.kube_system_uid != uid:
             problem = (
                 f"an executor of another cluster (kube-system {uid}) asks for the id {cluster}, "
@@ -89,21 +93,28 @@ class Fleet:
             log.error("two clusters use one id", extra={"cluster": cluster, "problem": problem})
             connected.session.close(problem, code=4409)
             return
-        labels = info.get("labels")
-        registration = Registration(
-            cluster,
-            {str(k): str(v) for k, v in labels.items()} if isinstance(labels, Mapping) else {},
-            datetime.now(UTC),
-            uid or (known.kube_system_uid if known else ""),
-        )
+        uid = uid or (known.kube_system_uid if known else "")
         self._problems.pop(cluster, None)
+        self._registry.remember(Registration(cluster, hello.labels, datetime.now(UTC), uid))
         self._sessions.setdefault(cluster, []).append(connected)
-        self._tasks.start_soon(self._save, registration)
+        self._tasks.start_soon(self._save, cluster)
+        self._retire(connected)
         self._arrival.set()
         self._arrival = anyio.Event()
-        log.info("executor connected", extra={"cluster": cluster, "version": info.get("version")})
+        log.info("executor connected", extra={"cluster": cluster, "version": hello.version})
         if self._draining:
             connected.session.drain("the API stops")
+
+    def _retire(self, newest: Connected) -> None:
+        """Close what *newest* replaces: its executor's earlier sessions are half-open, and their number is bounded."""
+        others = [c for c in self._sessions[newest.cluster] if c is not newest]
+        for connected in others:
+            if connected.instance == newest.instance and not connected.session.is_draining:
+                connected.session.close("the executor connected again", code=4409)
+        others = [c for c in others if not c.session.is_closed]
+        others.sort(key=lambda c: c.session.last_received_at)
+        for connected in others[: max(0, len(others) + 1 - MAX_SESSIONS)]:
+            connected.session.close(f"more than {MAX_SESSIONS} executors of {newest.cluster} are connected", code=4409)
 
     def _closed(self, connected: Connected, reason: str) -> None:
         sessions = self._sessions.get(connected.cluster, [])
@@ -114,17 +125,14 @@ class Fleet:
             del self._sessions[connected.cluster]
             self._gone_at[connected.cluster] = self._clock()
             self._registry.touch(connected.cluster, datetime.now(UTC))
-            if known := self._registry.get(connected.cluster):
-                self._tasks.start_soon(self._save, known)
+            self._tasks.start_soon(self._save, connected.cluster)
         log.info("executor disconnected", extra={"cluster": connected.cluster, "reason": reason})
 
-    async def _save(self, registration: Registration) -> None:
+    async def _save(self, cluster: ClusterId) -> None:
         try:
-            await self._registry.save(registration)
+            await self._registry.save(cluster)
         except KubentlyError as error:
-            log.warning(
-                "a cluster's record was not stored", extra={"cluster": registration.cluster, "reason": str(error)}
-            )
+            log.warning("a cluster's record was not stored", extra={"cluster": cluster, "reason": str(error)})
 
     async def cut_revoked(self, is_current: Callable[[ClusterId, str], Awaitable[bool]]) -> None:
         """Close every session whose token *is_current* does not know any more."""
@@ -180,7 +188,8 @@ class Fleet:
             for c in self._sessions.get(cluster, ())
             if c.session.can_open and (not instance or c.instance == instance)
         ]
-        return min(able, key=lambda c: c.session.open_streams, default=None)
+        # Of equals the newest: an older one may be half-open and not yet found out.
+        return min(reversed(able), key=lambda c: c.session.open_streams, default=None)
 
     def _is_recent(self, cluster: ClusterId) -> bool:
         gone = self._gone_at.get(cluster)
@@ -212,9 +221,8 @@ class Fleet:
     def capability(self, cluster: ClusterId, name: str) -> str:
         """What the executors of *cluster* say of themselves under *name*; empty when none is here or says nothing."""
         for connected in self._sessions.get(cluster, ()):
-            capabilities = connected.info.get("capabilities")
-            if isinstance(capabilities, Mapping) and name in capabilities:
-                return str(capabilities[name])
+            if told := connected.hello.capabilities.get(name):
+                return told
         return ""
 
     def sessions(self) -> int:
@@ -251,14 +259,13 @@ class Fleet:
 
 
 def _executor_info(connected: Connected) -> ExecutorInfo:
-    info = connected.info
-    capabilities = info.get("capabilities")
+    hello = connected.hello
     return ExecutorInfo(
-        instance=connected.instance,
-        version=str(info.get("version", "")),
-        kubernetes_version=str(info.get("kubernetes_version", "")),
-        kube_system_uid=str(info.get("kube_system_uid", "")),
-        capabilities={str(k): str(v) for k, v in capabilities.items()} if isinstance(capabilities, Mapping) else {},
+        instance=hello.instance,
+        version=hello.version,
+        kubernetes_version=hello.kubernetes_version,
+        kube_system_uid=hello.kube_system_uid,
+        capabilities=dict(hello.capabilities),
         connected_at=connected.connected_at,
         rtt_seconds=connected.session.rtt,
     )

@@ -56,16 +56,21 @@ class Registry:
         if known := self._known.get(cluster):
             self._known[cluster] = replace(known, last_seen_at=at)
 
-    async def save(self, registration: Registration) -> None:
-        """Remember, also in the store."""
+    def remember(self, registration: Registration) -> None:
+        """Note in memory; `save` writes it through."""
         self._known[registration.cluster] = registration
-        seen = registration.last_seen_at
+
+    async def save(self, cluster: ClusterId) -> None:
+        """Write what is known of *cluster* into the store; one that was forgotten meanwhile stays forgotten."""
+        if (known := self._known.get(cluster)) is None:
+            return
+        seen = known.last_seen_at
         record = {
-            "labels": dict(registration.labels),
+            "labels": dict(known.labels),
             "last_seen_at": seen.isoformat() if seen else None,
-            "kube_system_uid": registration.kube_system_uid,
+            "kube_system_uid": known.kube_system_uid,
         }
-        await self._store.put(PREFIX + registration.cluster, json.dumps(record).encode())
+        await self._store.put(PREFIX + cluster, json.dumps(record).encode())
 
     async def forget(self, cluster: ClusterId) -> bool:
         """Remove the cluster; says whether it was there."""

@@ -6,10 +6,9 @@ from collections.abc import AsyncIterator
 
 import httpx
 
-from kubently.errors import TunnelError
 from kubently.fleet.fleet import Fleet
 from kubently.schema import ClusterId
-from kubently.tunnel import Stream
+from kubently.tunnel import Stream, status_of
 
 
 class FleetTransport(httpx.AsyncBaseTransport):
@@ -28,10 +27,10 @@ class FleetTransport(httpx.AsyncBaseTransport):
             if body:
                 await stream.write(body, end_stream=True)
             head = await stream.head()
+            status = status_of(head)
         except BaseException:
             stream.reset()
             raise
-        status = next((int(value) for name, value in head if name == b":status"), 502)
         headers = [field for field in head if not field[0].startswith(b":")]
         return httpx.Response(status, headers=headers, stream=_Body(stream))
 
@@ -42,17 +41,10 @@ _HOP_BY_HOP = frozenset({b"host", b"connection", b"transfer-encoding", b"content
 class _Body(httpx.AsyncByteStream):
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
-        self._ended = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        try:
-            while chunk := await self._stream.read():
-                yield chunk
-            self._ended = True
-        except TunnelError:
-            self._ended = True
-            raise
+        while chunk := await self._stream.read():
+            yield chunk
 
     async def aclose(self) -> None:
-        if not self._ended:
-            self._stream.reset()
+        self._stream.reset()  # does nothing to a stream that is over

@@ -73,5 +73,5 @@ def from_problem(status: int, problem: Mapping[str, Any]) -> KubentlyError:
         str(problem.get("detail") or problem.get("title") or f"the server answered {status}"),
         hint=str(problem.get("hint", "")),
         details=details if isinstance(details, Mapping) else None,
-        retry_after=float(retry_after) if isinstance(retry_after, int | float) else None,
+        retry_after=retry_after if isinstance(retry_after, int | float) and 0 <= retry_after <= 3600 else None,
     )
