@@ -1,142 +1,30 @@
-"""A real kube-apiserver with its etcd; objects are put into it as they are, with uid, status and creation time.
-
-Binaries are looked up in TESTBED_BIN (folders, ':' between them), KUBEBUILDER_ASSETS and PATH. Without them a test is
-skipped, or fails where TESTBED_REQUIRED is 1.
-"""
+"""A real kube-apiserver with its etcd; objects are put into it as they are, with uid, status and creation time."""
 
 from __future__ import annotations
 
 import base64
 import contextlib
-import datetime
 import http.client
-import ipaddress
 import json
-import os
-import shutil
-import socket
 import ssl
-import subprocess
-import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from tests.testbed import binaries, pki, processes
 
 TOKEN = "testbed-token"
 
 
-def find_binary(name: str) -> str:
-    """Return the path of a test bed binary, or skip (fail) the test."""
-    folders = [*os.environ.get("TESTBED_BIN", "").split(":"), os.environ.get("KUBEBUILDER_ASSETS", "")]
-    for folder in filter(None, folders):
-        candidate = Path(folder) / name
-        if candidate.is_file() and os.access(candidate, os.X_OK):
-            return str(candidate)
-    found = shutil.which(name)
-    if found:
-        return found
-    message = f"{name} is in none of TESTBED_BIN, KUBEBUILDER_ASSETS, PATH"
-    if os.environ.get("TESTBED_REQUIRED") == "1":
-        pytest.fail(message)
-    print(f"skipped: {message}")
-    pytest.skip(message)
-
-
-def find_kubectl() -> str:
-    """Return kubectl: the virtual environment's own, or one on the PATH."""
-    own = Path(sys.executable).parent / "kubectl"
-    return str(own) if own.is_file() else find_binary("kubectl")
-
-
-def free_port() -> int:
-    """Return a port that nothing listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-# ---- certificates
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """A certificate that is its own authority, and its key, as files."""
-
-    certificate: Path
-    key: Path
-
-    def client_context(self) -> ssl.SSLContext:
-        """Return a TLS context that trusts this certificate only."""
-        return ssl.create_default_context(cafile=str(self.certificate))
-
-
-def make_authority_and_server(folder: Path) -> tuple[Path, Certificate]:
-    """Write a CA and a server certificate of it for 127.0.0.1 and localhost; return the CA's file and the server's."""
-    authority_key, server_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    authority_name, server_name = _name("archive test CA"), _name("archive test server")
-    authority = (
-        _builder(authority_name, authority_name, authority_key.public_key())
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_key_usage(sign=True), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(authority_key.public_key()), critical=False)
-        .sign(authority_key, hashes.SHA256())
-    )
-    names = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")]
-    server = (
-        _builder(server_name, authority_name, server_key.public_key())
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False)
-        .sign(authority_key, hashes.SHA256())
-    )
-    files = Certificate(folder / "server.crt", folder / "server.key")
-    (folder / "ca.crt").write_bytes(authority.public_bytes(serialization.Encoding.PEM))
-    files.certificate.write_bytes(server.public_bytes(serialization.Encoding.PEM))
-    # SEC1, because kube-apiserver also signs service account tokens with it and reads no PKCS 8 there.
-    files.key.write_bytes(
-        server_key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
-        )
-    )
-    return folder / "ca.crt", files
-
-
-def _name(common_name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
-
-
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.UTC)
+def make_server_certificate(folder: Path) -> tuple[Path, Path, Path]:
+    """Write a CA and its certificate for a server on loopback; return the files of CA, certificate and key."""
+    authority = pki.Authority("archive test CA")
+    cert, key = authority.issue("server", names=["127.0.0.1", "localhost"])
     return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=2))
-    )
-
-
-def _key_usage(*, sign: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=True,
-        key_cert_sign=sign,
-        crl_sign=sign,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
+        pki.write(folder / "ca.crt", authority.cert),
+        pki.write(folder / "server.crt", cert),
+        pki.write(folder / "server.key", key),
     )
 
 
@@ -226,10 +114,13 @@ def store_key(item: Mapping[str, Any], plurals: Mapping[tuple[str, str], str]) -
 @contextlib.contextmanager
 def real_server(folder: Path) -> Iterator[RealServer]:
     """Run etcd and kube-apiserver until the block ends."""
-    etcd, apiserver = find_binary("etcd"), find_binary("kube-apiserver")
-    authority, certificate = make_authority_and_server(folder)
-    (folder / "tokens.csv").write_text(f'{TOKEN},admin,admin,"system:masters"\n')
-    etcd_port, peer_port, port = free_port(), free_port(), free_port()
+    etcd, apiserver = binaries.find("etcd"), binaries.find("kube-apiserver")
+    authority, cert, key = make_server_certificate(folder)
+    signing, public = pki.signing_keys()
+    pki.write(folder / "sa.key", signing)
+    pki.write(folder / "sa.pub", public)
+    pki.write(folder / "tokens.csv", f'{TOKEN},admin,admin,"system:masters"\n'.encode())
+    etcd_port, peer_port, port = processes.free_ports(3)
     client, peer = f"http://127.0.0.1:{etcd_port}", f"http://127.0.0.1:{peer_port}"
     with contextlib.ExitStack() as stack:
         _run(
@@ -255,14 +146,14 @@ def real_server(folder: Path) -> Iterator[RealServer]:
                 "--bind-address=127.0.0.1",
                 "--advertise-address=127.0.0.1",
                 f"--secure-port={port}",
-                f"--tls-cert-file={certificate.certificate}",
-                f"--tls-private-key-file={certificate.key}",
+                f"--tls-cert-file={cert}",
+                f"--tls-private-key-file={key}",
                 f"--token-auth-file={folder / 'tokens.csv'}",
                 "--authorization-mode=RBAC",
                 "--service-cluster-ip-range=10.96.0.0/16",
                 "--service-account-issuer=https://kubernetes.default.svc",
-                f"--service-account-key-file={certificate.key}",
-                f"--service-account-signing-key-file={certificate.key}",
+                f"--service-account-key-file={folder / 'sa.pub'}",
+                f"--service-account-signing-key-file={folder / 'sa.key'}",
                 "--endpoint-reconciler-type=none",
                 "--profiling=false",
             ],
@@ -271,30 +162,16 @@ def real_server(folder: Path) -> Iterator[RealServer]:
             folder / "kubeconfig", server=f"https://127.0.0.1:{port}", authority=authority, token=TOKEN
         )
         server = RealServer(port, etcd_port, authority, kubeconfig)
-        _wait_ready(server, folder / "apiserver.log")
+        processes.until(lambda: _is_ready(server), "kube-apiserver is ready", timeout=90)
         yield server
 
 
-def _run(stack: contextlib.ExitStack, log: Path, command: Sequence[str]) -> None:
-    output = stack.enter_context(log.open("wb"))
-    process = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
-    stack.callback(_stop, process)
+def _run(stack: contextlib.ExitStack, log: Path, command: Sequence[str | Path]) -> None:
+    stack.callback(processes.Process(command, log=log, env={}, cwd=log.parent).stop)
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
+def _is_ready(server: RealServer) -> bool:
     try:
-        process.wait(5)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def _wait_ready(server: RealServer, log: Path) -> None:
-    end = time.monotonic() + 90
-    while time.monotonic() < end:
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            if server.request("/readyz")[0] == 200:
-                return
-        time.sleep(0.2)
-    pytest.fail(f"kube-apiserver was not ready: {log.read_text()[-2000:]}")
+        return server.request("/readyz")[0] == 200
+    except (OSError, http.client.HTTPException):
+        return False

@@ -16,6 +16,7 @@ from pathlib import Path
 import archive_testbed
 import pytest
 import uvicorn
+from tests.testbed import binaries, processes
 
 from kubently.archive import bundled, create_app, load
 
@@ -27,15 +28,15 @@ class Served:
     """One archive behind uvicorn with TLS."""
 
     def __init__(self, name: str, folder: Path) -> None:
-        self.authority, certificate = archive_testbed.make_authority_and_server(folder)
-        self.port = archive_testbed.free_port()
+        self.authority, cert, key = archive_testbed.make_server_certificate(folder)
+        (self.port,) = processes.free_ports(1)
         archive = load(next(path for path in bundled() if path.name == name))
         config = uvicorn.Config(
             create_app(archive, token=TOKEN),
             host="127.0.0.1",
             port=self.port,
-            ssl_certfile=str(certificate.certificate),
-            ssl_keyfile=str(certificate.key),
+            ssl_certfile=str(cert),
+            ssl_keyfile=str(key),
             date_header=False,
             server_header=False,
             log_level="warning",
@@ -69,7 +70,7 @@ class Served:
 
 
 def kubectl_for(served: Served, home: Path) -> Kubectl:
-    binary = archive_testbed.find_kubectl()
+    binary = str(binaries.find_kubectl())
     environment = {"PATH": os.defpath, "HOME": str(home), "KUBECONFIG": str(served.kubeconfig)}
 
     def run(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
