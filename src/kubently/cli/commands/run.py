@@ -23,7 +23,7 @@ _LONG = 3600.0
 _ENDINGS = {"timed-out": "was killed at its time-out", "cancelled": "was cancelled"}
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.command(context_settings={"allow_interspersed_args": False})
 @click.option("--all", "everything", is_flag=True, help="Ask all clusters that you may see.")
 @click.option("-l", "--selector", metavar="LABELS", help="Ask the clusters with these labels, e.g. env=prod.")
 @click.option("-t", "--timeout", type=click.FloatRange(min=0.1, max=_LONG), help="Seconds until it is killed [60].")
