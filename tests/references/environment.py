@@ -42,8 +42,9 @@ COMMAND_LINE: tuple[tuple[str, str], ...] = (
     ("KUBENTLY_PROFILE", "name of the profile to use; `--profile` wins"),
     ("KUBENTLY_CONFIG", "the file of the profiles"),
     ("XDG_CONFIG_HOME", "where `kubently/config.json` stands without KUBENTLY_CONFIG; `~/.config` when unset"),
+    ("XDG_CACHE_HOME", "where `kubently-credential` keeps tokens for kubectl; `~/.cache` when unset"),
     ("XDG_STATE_HOME", "where `kubently up` keeps its CA, key and store; `~/.local/state` when unset"),
-    ("KUBECONFIG", "the kubeconfig of `kubently up --context`, its first file when it names several"),
+    ("KUBECONFIG", "the kubeconfig of `kubently up --context` and `kubently kubeconfig`; the first file of several"),
     ("NO_COLOR", "any value: no colours"),
 )
 
