@@ -285,6 +285,13 @@ class AsgiLink:
                 self.handler.received(data)
 
     async def _write(self, send: Send) -> None:
+        try:
+            await self._write_queue(send)
+        except OSError:
+            # What ASGI servers raise when the peer went away before they could say so.
+            self._scope.cancel()
+
+    async def _write_queue(self, send: Send) -> None:
         while True:
             while self._queue:
                 message = self._queue.popleft()
