@@ -203,7 +203,7 @@ def explain(error: OSError | KubentlyError, url: str) -> tuple[str, str, bool]:
         return _explain_refusal(error, url)
     if isinstance(error, OSError):
         return (*trust.explain(error, url), False)
-    return error.message, error.hint, False
+    return error.message, error.hint or "check what stands between here and the API", False
 
 
 def _explain_refusal(error: websocket.UpgradeRefusedError, url: str) -> tuple[str, str, bool]:

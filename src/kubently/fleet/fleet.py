@@ -91,7 +91,9 @@ class Fleet:
             )
             self._problems[cluster] = problem
             log.error("two clusters use one id", extra={"cluster": cluster, "problem": problem})
-            connected.session.close(problem, code=4409)
+            # A close frame has room for 123 bytes.
+            told = "another cluster has this id: check KUBENTLY_CLUSTER_ID and the executor's kubeconfig"
+            connected.session.close(told, code=4409)
             return
         uid = uid or (known.kube_system_uid if known else "")
         self._problems.pop(cluster, None)
