@@ -10,12 +10,13 @@ import json
 import ssl
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from kubently import __version__, trust
 from kubently.errors import ConfigError, KubentlyError
 
 NDJSON = "application/x-ndjson"
+_SAFE = "/?&=%,:;@+!$'()*"
 
 
 class ApiError(KubentlyError):
@@ -108,7 +109,8 @@ class Api:
         if body is not None:
             payload, fields["Content-Type"] = json.dumps(body).encode(), "application/json"
         try:
-            connection.request(method, self._prefix + path, payload, fields)
+            # What a person typed may stand in the path; the API says best what is wrong with it.
+            connection.request(method, quote(self._prefix + path, safe=_SAFE), payload, fields)
             response = connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
