@@ -174,6 +174,10 @@ class ExecutorProcess:
         """What it logged."""
         return log_lines(self.folder / "executor.log")
 
+    def log_text(self) -> str:
+        """What it logged, as it stands in the file."""
+        return (self.folder / "executor.log").read_text()
+
     def children(self) -> list[list[str]]:
         """Command lines of the kubectl processes that it runs."""
         home = f"--kubeconfig={self.folder / 'state' / 'homes'}"
