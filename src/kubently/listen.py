@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,67 @@ from typing import Any
 import anyio
 import uvicorn
 from anyio.abc import TaskGroup
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from kubently.errors import ConfigError
+
+MAX_HEAD = 64 * 1024
+"""Bytes of a request's head."""
+HEAD_TIMEOUT = 30.0
+"""Seconds for a head to come whole, from the connection's beginning or the head's first byte."""
+
+
+class _Protocol(HttpToolsProtocol):
+    """uvicorn's, which knows neither bound: anybody could fill the memory or the table of sockets without a key."""
+
+    _in_head = True
+    _head_bytes = 0
+    _heads = 0
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(transport)
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_came()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        in_head, heads = self._in_head, self._heads
+        if in_head:
+            self._expect_head()
+        super().data_received(data)
+        if in_head and heads == self._heads:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD and not self.transport.is_closing():
+                self.send_400_response(f"The request's head is over {MAX_HEAD} bytes.")
+
+    def on_headers_complete(self) -> None:
+        self._heads += 1
+        self._in_head, self._head_bytes = False, 0
+        self._head_came()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_head = True  # of the next request; uvicorn's own timer bounds how long nothing comes at all
+        super().on_message_complete()
+
+    def _expect_head(self) -> None:
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(HEAD_TIMEOUT, self._head_is_late)
+
+    def _head_came(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _head_is_late(self) -> None:
+        self._deadline = None
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._expect_head()  # an answer is under way: what came after its request must not end it
+        else:
+            self.transport.close()
 
 
 class _NoFalseAlarm(logging.Filter):
@@ -57,7 +118,7 @@ async def listen(
         app,
         ssl_certfile=cert,
         ssl_keyfile=key,
-        http="httptools",
+        http=_Protocol,
         ws="websockets-sansio",
         ws_ping_interval=None,
         ws_ping_timeout=None,
@@ -71,19 +132,24 @@ async def listen(
         proxy_headers=False,
         timeout_graceful_shutdown=grace,
         timeout_keep_alive=75,
-        h11_max_incomplete_event_size=64 * 1024,
     )
     if config.is_ssl:
-        config.load()
+        _load_certificate(config, listener)
     server = _Server(config)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(server.serve, [listener])
-        while not server.started:  # noqa: ASYNC110  # uvicorn sets a flag, not an event
-            await anyio.sleep(0.005)
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            server.should_exit = True
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(server.serve, [listener])
+            while not server.started:  # noqa: ASYNC110  # uvicorn sets a flag, not an event
+                await anyio.sleep(0.005)
+            try:
+                yield listener.getsockname()[1]
+            finally:
+                server.should_exit = True
+    finally:
+        # The server has closed these itself, unless the block failed or was cancelled.
+        for each in getattr(server, "servers", ()):
+            each.close()
+        listener.close()
 
 
 @contextlib.asynccontextmanager
@@ -103,8 +169,20 @@ async def while_connected(receive: Callable[[], Awaitable[Mapping[str, Any]]]) -
     except ExceptionGroup as group:
         # The block's own error, which callers catch by its class, comes wrapped by the task group.
         if len(group.exceptions) == 1:
-            raise group.exceptions[0] from None
+            raise group.exceptions[0] from group.exceptions[0].__cause__
         raise
+
+
+def _load_certificate(config: uvicorn.Config, listener: socket.socket) -> None:
+    try:
+        config.load()
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        listener.close()
+        reason = error.reason if isinstance(error, ssl.SSLError) and error.reason else error
+        raise ConfigError(
+            f"the TLS certificate {config.ssl_certfile} with the key {config.ssl_keyfile} cannot be used: {reason}",
+            hint="both must be PEM, readable, and belong together",
+        ) from error
 
 
 def _bind(address: tuple[str, int]) -> socket.socket:

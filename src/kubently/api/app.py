@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 
 from kubently import __version__, logs
 from kubently.api import connect, docs, health, kubeproxy, requests
@@ -30,6 +31,8 @@ from kubently.tunnel.transports.websocket import PATH as TUNNEL_PATH
 log = logging.getLogger(__name__)
 
 _KUBERNETES = re.compile(rb"/clusters/([^/]+)/k8s(/.*)?")
+_MAX_BODY = 256 * 1024
+"""Bytes of a request's body on the cold routes."""
 _COMMANDS = re.compile(r"/api/v1/clusters/([^/]+)/commands")
 
 
@@ -64,6 +67,10 @@ class Edge:
                 await self._refuse(surface, seen.send, error, request_id)
         except kubeproxy.BrokenAnswerError as error:
             log.warning("an answer was broken off", extra={"reason": str(error)})
+        except Exception:
+            log.exception("a request failed")
+            if not seen.status:
+                await self._refuse(surface, seen.send, _unforeseen(), request_id)
         finally:
             self._services.metrics.requests.labels(surface=surface, status=seen.status).inc()
             log.debug(
@@ -86,10 +93,11 @@ class Edge:
 
     async def _route(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         path: str = scope["path"]
-        self._check_host(scope)
-        if answer := health.OPEN.get(path):
+        if answer := health.OPEN.get(path):  # by any name: the kubelet asks the pod by its address
             await answer(scope, send, self._services)
-        elif match := _KUBERNETES.fullmatch(scope["raw_path"]):
+            return
+        self._check_host(scope)
+        if match := _KUBERNETES.fullmatch(scope["raw_path"]):
             await self._kubernetes(scope, receive, send, request_id, match[1], match[2] or b"/")
         elif path in docs.PAGES:
             await docs.PAGES[path](self._rest, send)
@@ -111,7 +119,7 @@ class Edge:
             await health.metrics(send, self._services)
         elif path.startswith("/api/"):
             scope[SCOPE_KEY] = Context(self._services, principal, request_id)
-            await self._rest(scope, receive, send)
+            await self._rest(scope, await requests.buffered(receive, limit=_MAX_BODY), send)
         else:
             raise NotFoundError(f"there is nothing at {path[:200]}", hint="/docs lists what there is")
 
@@ -140,7 +148,7 @@ class Edge:
             raise PermissionDeniedError(
                 f"this API is not {host[:100]!r}", hint="use one of the names in KUBENTLY_HOSTS"
             )
-        if origin and urlsplit(origin).netloc.lower() != host:
+        if origin and _netloc(origin) != host:
             raise PermissionDeniedError(f"requests from the origin {origin[:100]!r} are not served")
 
 
@@ -157,6 +165,17 @@ class _Seen:
         await self._send(message)
 
 
+def _netloc(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc.lower() or None
+    except ValueError:
+        return None
+
+
+def _unforeseen() -> KubentlyError:
+    return KubentlyError("the API failed in an unforeseen way", hint="its log says more, under the id of this request")
+
+
 def _name(host: str) -> str:
     """The name of a Host header, without port and brackets."""
     return (host.rpartition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]) or host
@@ -164,7 +183,9 @@ def _name(host: str) -> str:
 
 def create_rest() -> FastAPI:
     """The FastAPI part; also what the OpenAPI document is made of."""
-    app = FastAPI(title="Kubently", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title="Kubently", version=__version__, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False
+    )
     for router in ROUTERS:
         app.include_router(router)
 
@@ -178,10 +199,16 @@ def create_rest() -> FastAPI:
     async def ours(request: Request, error: KubentlyError) -> JSONResponse:
         return _problem(request, error)
 
-    @app.exception_handler(404)
-    @app.exception_handler(405)
-    async def missing(request: Request, error: Exception) -> JSONResponse:
-        return _problem(request, NotFoundError(f"there is no {request.method} {request.url.path}", hint="see /docs"))
+    @app.exception_handler(HTTPException)
+    async def refused(request: Request, error: HTTPException) -> JSONResponse:
+        if error.status_code in (404, 405):
+            what = f"{request.method} {request.scope['path'][:200]}"
+            return _problem(request, NotFoundError(f"there is no {what}", hint="see /docs"))
+        return _problem(request, InvalidRequestError(str(error.detail), hint="/docs describes each request"))
+
+    @app.exception_handler(Exception)
+    async def unforeseen(request: Request, error: Exception) -> JSONResponse:
+        return _problem(request, _unforeseen())  # Starlette raises it again, and the edge logs it
 
     return app
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -38,7 +39,9 @@ class CommandRoutes:
     ) -> None:
         """Run a command on one cluster: the outcome as JSON, or NDJSON as it comes where that is accepted."""
         command = _parse(Command, await read_json(receive))
-        key = requests.header(scope, b"idempotency-key")[:256]
+        key = requests.header(scope, b"idempotency-key")
+        if len(key) > 256:
+            raise InvalidRequestError("the Idempotency-Key is longer than 256 characters", hint="a UUID is enough")
         if ndjson.MEDIA_TYPE in requests.header(scope, b"accept"):
             lines = ndjson.Lines(send, request_id)
             async with ndjson.answering(receive, lines):
@@ -63,8 +66,9 @@ class CommandRoutes:
         lines = ndjson.Lines(send, request_id)
         async with ndjson.answering(receive, lines):
             await lines.write({"clusters": clusters})
-            async for event in fanout.gather(clusters, work):
-                await lines.write(event)
+            async with contextlib.aclosing(fanout.gather(clusters, work)) as events:
+                async for event in events:
+                    await lines.write(event)
 
     async def _events(
         self, principal: Principal, cluster: ClusterId, command: Command, request_id: str, key: str, write: Write

@@ -27,10 +27,10 @@ async def connect(scope: Scope, receive: Receive, send: Send, services: Services
         await _refuse(scope, send, error)
         return
     services.metrics.accepts.labels(result="ok").inc()
-    await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL})
     link = AsgiLink()
+    # Known to the fleet before anything else happens, so that a revocation from now on finds it.
     link.handler = services.fleet.accept(cluster, link, token_digest=digest)
-    await link.serve(receive, send)
+    await link.serve(receive, send, subprotocol=SUBPROTOCOL)
 
 
 async def _authenticate(scope: Scope, services: Services) -> tuple[ClusterId, str]:

@@ -9,14 +9,16 @@ from kubently import __version__
 from kubently.api import metrics as metric_names
 from kubently.api import requests
 from kubently.api.services import Services
+from kubently.broker import fanout
 from kubently.errors import KubentlyError
+from kubently.schema import Principal
 from kubently.tunnel import Receive, Scope, Send
 
 
 async def _health(scope: Scope, send: Send, services: Services) -> None:
     problem = await services.check_store()
     answer: dict[str, object] = {"status": "degraded" if problem else "ok"}
-    if await _has_key(scope, services):
+    if principal := await _known(scope, services):
         answer |= {
             "version": __version__,
             "started_at": services.started_at.isoformat(),
@@ -24,7 +26,7 @@ async def _health(scope: Scope, send: Send, services: Services) -> None:
             "executors": services.fleet.sessions(),
             "streams": services.fleet.streams(),
             "store": problem or "ok",
-            "problems": [c.problem for c in services.fleet.status() if c.problem],
+            "problems": [c.problem for c in fanout.visible(services.fleet, principal) if c.problem],
         }
     await requests.send_json(send, 503 if problem else 200, answer)
 
@@ -38,12 +40,11 @@ async def _ready(scope: Scope, send: Send, services: Services) -> None:
     await requests.send_json(send, 503 if problem else 200, {"status": problem or "ok"})
 
 
-async def _has_key(scope: Scope, services: Services) -> bool:
+async def _known(scope: Scope, services: Services) -> Principal | None:
     try:
-        await requests.authenticate(scope, services)
+        return await requests.authenticate(scope, services)
     except KubentlyError:
-        return False
-    return True
+        return None
 
 
 async def metrics(send: Send, services: Services) -> None:

@@ -21,14 +21,14 @@ _encoder = msgspec.json.Encoder()
 
 
 class Lines:
-    """One streaming answer. The head is sent with the first line, so that an early failure still has its status."""
+    """One streaming answer. The head is sent with the first line, be it a blank one."""
 
     def __init__(self, send: Send, request_id: str) -> None:
         self._send = send
         self._request_id = request_id
         self._lock = anyio.Lock()
         self._last = 0.0
-        self.started = False
+        self._started = False
 
     async def write(self, value: Any) -> None:
         """Send one line."""
@@ -42,13 +42,13 @@ class Lines:
         """Send blank lines where nothing else is; runs until cancelled."""
         while True:
             await anyio.sleep(KEEP_ALIVE)
-            if self.started and anyio.current_time() - self._last >= KEEP_ALIVE:
+            if anyio.current_time() - self._last >= KEEP_ALIVE:
                 await self._write(b"\n")
 
     async def _write(self, line: bytes, *, more: bool = True) -> None:
         async with self._lock:
-            if not self.started:
-                self.started = True
+            if not self._started:
+                self._started = True
                 headers = [
                     (b"content-type", MEDIA_TYPE.encode()),
                     (b"x-request-id", self._request_id.encode()),

@@ -12,7 +12,7 @@ from kubently.auth import kube_tokens
 from kubently.broker import new_request_id
 from kubently.errors import KubentlyError, UnauthenticatedError
 from kubently.schema import ClusterId, Principal, problems
-from kubently.tunnel import Scope, Send
+from kubently.tunnel import Message, Receive, Scope, Send, read_body
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
@@ -61,6 +61,16 @@ async def authenticate_for(scope: Scope, services: Services, cluster: ClusterId)
             hint=f"kubently kubeconfig {cluster} sets up kubectl to renew it by itself",
         )
     return principal
+
+
+async def buffered(receive: Receive, *, limit: int) -> Receive:
+    """Read the body now and give it again, once. Raises InvalidRequestError over *limit* bytes."""
+    first: list[Message] = [{"type": "http.request", "body": await read_body(receive, limit=limit)}]
+
+    async def again() -> Message:
+        return first.pop() if first else await receive()
+
+    return again
 
 
 async def send_json(

@@ -59,6 +59,8 @@ class ApiKeys:
         """Make a key and return it with its secret, which is not kept. Raises ConflictError when the name is taken."""
         if not _NAME.fullmatch(name):
             raise InvalidRequestError(f"{name[:80]!r} cannot name a key", hint="use letters, digits and . _ @ -")
+        if name == "admin":
+            raise ConflictError("the name admin is kept for the key from the environment", hint="take another name")
         key_id = secrets.token_hex(6)
         if not await self._store.put(f"auth:key-name:{name}", key_id.encode(), expected=ABSENT):
             raise ConflictError(f"there is a key named {name!r} already", hint="revoke it first or take another name")
@@ -73,6 +75,13 @@ class ApiKeys:
         records = [json.loads(value) for _, value in await self._store.scan("auth:key:")]
         keys = [KeyInfo(**{name: value for name, value in r.items() if name != "digest"}) for r in records]
         return sorted(keys, key=lambda key: key.name)
+
+    async def find(self, name: str) -> KeyInfo:
+        """The key named *name*. Raises NotFoundError."""
+        for info in await self.all():
+            if info.name == name:
+                return info
+        raise NotFoundError(f"there is no key named {name!r}", hint="kubently key list shows them")
 
     async def revoke(self, name: str) -> None:
         """Remove the key named *name*; it stops working at once. Raises NotFoundError."""

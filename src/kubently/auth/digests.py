@@ -17,7 +17,7 @@ def digest(secret: str) -> str:
 def matches(secret: str, stored: str) -> bool:
     """Compare *secret* in constant time with a stored digest or raw value."""
     expected = stored if stored.startswith(PREFIX) else digest(stored)
-    return hmac.compare_digest(digest(secret), expected)
+    return hmac.compare_digest(digest(secret).encode(), expected.encode())  # as text it must be ASCII
 
 
 def new_secret() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from kubently.errors import ClusterNotFoundError, PermissionDeniedError
@@ -27,6 +28,19 @@ def require_cluster(principal: Principal, cluster: ClusterId, permission: Permis
     require(principal, permission)
     if not may_see(principal, cluster):
         raise unknown_cluster(cluster)
+
+
+def require_patterns(principal: Principal, patterns: Sequence[str]) -> None:
+    """Raise PermissionDeniedError unless all clusters that *patterns* mean are the principal's to manage."""
+    for pattern in patterns:
+        is_name = not set(pattern) & set("*?[")
+        if not (
+            "*" in principal.clusters or pattern in principal.clusters or (is_name and may_see(principal, pattern))
+        ):
+            raise PermissionDeniedError(
+                f"{pattern!r} goes beyond the clusters of {principal.name} ({', '.join(principal.clusters) or 'none'})",
+                hint="ask an administrator of all clusters",
+            )
 
 
 def unknown_cluster(cluster: str) -> ClusterNotFoundError:

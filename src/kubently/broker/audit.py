@@ -6,6 +6,8 @@ import secrets
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
+import anyio
+
 from kubently.schema import AuditEvent, AuditRecord, Principal
 from kubently.store import Store
 
@@ -45,7 +47,9 @@ class Audit:
     async def start(self, principal: Principal, cluster: str, action: str, what: str, *, request_id: str) -> Entry:
         """Record that a request is about to be sent."""
         record = self._record(AuditEvent.STARTED, principal, cluster, action, what, request_id)
-        await self.append(record)
+        # Not to be interrupted: a caller that went away now would leave a record that nobody ends.
+        with anyio.CancelScope(shield=True):
+            await self.append(record)
         return Entry(self, record)
 
     async def deny(

@@ -27,6 +27,7 @@ from kubently.errors import (
 )
 from kubently.fleet import Fleet
 from kubently.kube import kubectl as argv_policy
+from kubently.kube import redact
 from kubently.schema import ClusterId, Command, Ending, Outcome, Permission, Principal, problems
 from kubently.store import ABSENT, Store
 from kubently.tunnel import Stream, status_of
@@ -87,7 +88,7 @@ class Commands:
         AuthError, FleetError, CommandError, TunnelError.
         """
         await self._admission.require(principal, cluster, Permission.RUN)
-        text = shlex.join(command.argv)
+        text = shlex.join(redact.redact_words(command.argv))
         try:
             # A courtesy: the executor decides again, and its word counts.
             argv_policy.parse(command.argv, secrets=self._admission.secrets_mode(cluster))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from datetime import UTC, datetime
 
@@ -34,17 +35,19 @@ class Diagnoses:
         await self._admission.require(principal, cluster, Permission.DIAGNOSE)
         what = f"namespace {namespace}" if namespace else "all namespaces"
         entry = await self._audit.start(principal, cluster, "diagnose", what, request_id=request_id)
-        started = time.monotonic()
+        started, outcome = time.monotonic(), "failed"
         try:
             diagnosis = await self._diagnose(cluster, namespace, principal, request_id)
+            outcome = f"findings {len(diagnosis.findings)}"
         except KubentlyError as error:
-            await entry.end(error.code)
+            outcome = error.code
             raise
-        except BaseException:
-            with anyio.CancelScope(shield=True):
-                await entry.end("cancelled")
+        except anyio.get_cancelled_exc_class():
+            outcome = "cancelled"
             raise
-        await entry.end(f"findings {len(diagnosis.findings)}")
+        finally:
+            with anyio.CancelScope(shield=True), contextlib.suppress(KubentlyError):
+                await entry.end(outcome)
         return diagnosis.model_copy(update={"seconds": round(time.monotonic() - started, 3)})
 
     async def _diagnose(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import anyio
@@ -57,10 +57,10 @@ def select(
 
 async def gather(
     clusters: Sequence[ClusterId], work: Callable[[ClusterId, MemoryObjectSendStream[T]], Awaitable[None]]
-) -> AsyncIterator[T]:
+) -> AsyncGenerator[T, None]:
     """Do *work* for each cluster, at most 64 at once, and give what the works send, as it comes.
 
-    A slow consumer slows the works down; leaving early cancels them.
+    A slow consumer slows the works down. The caller closes the generator, which cancels what still works.
     """
     send, receive = anyio.create_memory_object_stream[T](0)
     slots = anyio.Semaphore(PARALLEL)

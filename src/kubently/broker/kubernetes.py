@@ -74,13 +74,13 @@ class KubernetesRequests:
             stream, _ = await self._fleet.open(cluster, head)
             try:
                 yield stream
-                outcome = "answered"
+                outcome = "answered" if stream.has_ended else "cancelled"
             finally:
                 stream.reset()
         except KubentlyError as error:
             outcome = error.code
             raise
-        except BaseException:
+        except anyio.get_cancelled_exc_class():
             outcome = "cancelled"
             raise
         finally:

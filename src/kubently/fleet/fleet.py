@@ -58,6 +58,8 @@ class Fleet:
         self._tasks = tasks
         self._clock = clock
         self._sessions: dict[ClusterId, list[Connected]] = {}
+        self._arriving: set[Connected] = set()
+        """Those whose SETTINGS have not come: they serve nothing, and are cut like the others."""
         self._gone_at: dict[ClusterId, float] = {}
         self._problems: dict[ClusterId, str] = {}
         self._arrival = anyio.Event()
@@ -76,12 +78,14 @@ class Fleet:
             on_closed=lambda reason: self._closed(connected, reason),
         )
         connected = Connected(session, cluster, token_digest)
+        self._arriving.add(connected)
         self._heartbeat.watch(session)
         session.flush()
         return session
 
     def _settled(self, connected: Connected, info: Mapping[str, Any]) -> None:
         cluster, known = connected.cluster, self._registry.get(connected.cluster)
+        self._arriving.discard(connected)
         connected.hello = hello = parse(info)
         uid = hello.kube_system_uid
         if known and known.kube_system_uid and uid and known.kube_system_uid != uid:
@@ -119,6 +123,7 @@ class Fleet:
             connected.session.close(f"more than {MAX_SESSIONS} executors of {newest.cluster} are connected", code=4409)
 
     def _closed(self, connected: Connected, reason: str) -> None:
+        self._arriving.discard(connected)
         sessions = self._sessions.get(connected.cluster, [])
         if connected not in sessions:
             return
@@ -138,7 +143,7 @@ class Fleet:
 
     async def cut_revoked(self, is_current: Callable[[ClusterId, str], Awaitable[bool]]) -> None:
         """Close every session whose token *is_current* does not know any more."""
-        for connected in [c for sessions in self._sessions.values() for c in sessions]:
+        for connected in [*self._arriving, *(c for sessions in self._sessions.values() for c in sessions)]:
             if not await is_current(connected.cluster, connected.token_digest):
                 log.warning("executor token revoked", extra={"cluster": connected.cluster})
                 connected.session.close("the executor token was revoked", code=4401)
@@ -146,7 +151,7 @@ class Fleet:
     async def forget(self, cluster: ClusterId) -> bool:
         """Cut the cluster's sessions and remove its registration; says whether it was known."""
         # Taken out first: a session that closes would otherwise be remembered as "seen a moment ago".
-        for connected in self._sessions.pop(cluster, []):
+        for connected in [*self._sessions.pop(cluster, []), *(c for c in self._arriving if c.cluster == cluster)]:
             connected.session.close("the cluster was removed", code=4401)
         self._gone_at.pop(cluster, None)
         return await self._registry.forget(cluster)

@@ -47,6 +47,11 @@ class Stream:
         """Whether the stream was reset or its tunnel lost."""
         return self._error is not None
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the peer's half came to its end."""
+        return self._ended
+
     async def head(self) -> tuple[wire.Field, ...]:
         """Wait for the response head. Raises StreamResetError or TunnelClosedError."""
         while self._head is None:

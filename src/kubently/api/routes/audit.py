@@ -19,6 +19,6 @@ async def read_audit(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> AuditPage:
     """Records oldest first, and the position to ask for next."""
-    here.require(Permission.READ_AUDIT)
+    here.require(Permission.READ_AUDIT, everywhere=True)
     records, position = await here.services.audit.tail(after=after, limit=limit)
     return AuditPage(records=tuple(records), position=position)

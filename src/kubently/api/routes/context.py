@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 
 from kubently.api.services import Services
 from kubently.auth import grants
-from kubently.schema import Permission, Principal
+from kubently.schema import ClusterId, Permission, Principal, parse_cluster_id
 
 SCOPE_KEY = "kubently"
 
@@ -22,9 +22,17 @@ class Context:
     principal: Principal
     request_id: str
 
-    def require(self, permission: Permission) -> None:
-        """Raise PermissionDeniedError when the caller may not."""
+    def require(self, permission: Permission, *, everywhere: bool = False) -> None:
+        """Raise PermissionDeniedError when the caller may not, or with *everywhere* not on all clusters."""
         grants.require(self.principal, permission)
+        if everywhere:
+            grants.require_patterns(self.principal, ("*",))
+
+    def require_on(self, cluster_id: str, permission: Permission) -> ClusterId:
+        """Check the id and that the caller may use *permission* there; what it may not see does not exist for it."""
+        cluster = parse_cluster_id(cluster_id)
+        grants.require_cluster(self.principal, cluster, permission)
+        return cluster
 
     async def record(self, action: str, what: str, *, cluster: str = "") -> None:
         """Write an administrative act into the audit log, before it is done."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import Sequence
 
+import msgspec
 from anyio.streams.memory import MemoryObjectSendStream
 from fastapi import APIRouter
-from fastapi.responses import StreamingResponse
+from starlette.responses import Response
 
+from kubently.api import ndjson
 from kubently.api.routes.context import Context, Here
 from kubently.broker import fanout
 from kubently.errors import KubentlyError
 from kubently.schema import ClusterDiagnosis, ClusterId, DiagnosisRequest, Permission, problems
+from kubently.tunnel import Receive, Scope, Send
 
 router = APIRouter(prefix="/api/v1", tags=["diagnoses"])
 
@@ -19,12 +23,12 @@ router = APIRouter(prefix="/api/v1", tags=["diagnoses"])
 @router.post(
     "/diagnoses",
     summary="Diagnose clusters",
-    response_class=StreamingResponse,
+    response_class=Response,
     responses={
         200: {"content": {"application/x-ndjson": {"schema": {"$ref": "#/components/schemas/ClusterDiagnosis"}}}}
     },
 )
-async def diagnose(request: DiagnosisRequest, here: Here) -> StreamingResponse:
+async def diagnose(request: DiagnosisRequest, here: Here) -> Response:
     """One line of NDJSON a cluster, as each is done; a cluster that cannot be read has a problem instead."""
     here.require(Permission.DIAGNOSE)
     clusters = fanout.select(
@@ -34,23 +38,36 @@ async def diagnose(request: DiagnosisRequest, here: Here) -> StreamingResponse:
         selector=request.selector,
         everything=request.all,
     )
-    return StreamingResponse(
-        _lines(here, clusters, request.namespace or None),
-        media_type="application/x-ndjson",
-        headers={"x-accel-buffering": "no"},
-    )
+    return _Lines(here, clusters, request.namespace or None)
 
 
-async def _lines(here: Context, clusters: list[ClusterId], namespace: str | None) -> AsyncIterator[str]:
-    async def work(cluster: ClusterId, out: MemoryObjectSendStream[ClusterDiagnosis]) -> None:
+class _Lines(Response):
+    """The answer as it comes, kept alive, ended when the client goes away."""
+
+    def __init__(self, here: Context, clusters: Sequence[ClusterId], namespace: str | None) -> None:
+        super().__init__()
+        self._here = here
+        self._clusters = clusters
+        self._namespace = namespace
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Diagnose and send."""
+        lines = ndjson.Lines(send, self._here.request_id)
+        async with (
+            ndjson.answering(receive, lines),
+            contextlib.aclosing(fanout.gather(self._clusters, self._diagnose)) as results,
+        ):
+            async for result in results:
+                await lines.write(msgspec.Raw(result.model_dump_json().encode()))
+
+    async def _diagnose(self, cluster: ClusterId, out: MemoryObjectSendStream[ClusterDiagnosis]) -> None:
+        here = self._here
         try:
             diagnosis = await here.services.diagnoses.diagnose(
-                here.principal, cluster, namespace=namespace, request_id=here.request_id
+                here.principal, cluster, namespace=self._namespace, request_id=here.request_id
             )
-            await out.send(ClusterDiagnosis(cluster=cluster, diagnosis=diagnosis))
+            result = ClusterDiagnosis(cluster=cluster, diagnosis=diagnosis)
         except KubentlyError as error:
             problem = problems.to_problem(error, request_id=here.request_id)
-            await out.send(ClusterDiagnosis(cluster=cluster, problem=problem))
-
-    async for result in fanout.gather(clusters, work):
-        yield result.model_dump_json() + "\n"
+            result = ClusterDiagnosis(cluster=cluster, problem=problem)
+        await out.send(result)

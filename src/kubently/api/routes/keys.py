@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from kubently.api.routes.context import Here
+from kubently.auth import grants
 from kubently.schema import KeyInfo, KeyRequest, NewKey, Permission, Principal
 
 router = APIRouter(prefix="/api/v1", tags=["keys"])
@@ -19,7 +20,7 @@ async def whoami(here: Here) -> Principal:
 @router.get("/keys", summary="List API keys, without their secrets")
 async def list_keys(here: Here) -> list[KeyInfo]:
     """By name."""
-    here.require(Permission.MANAGE)
+    here.require(Permission.MANAGE, everywhere=True)
     return list(await here.services.keys.all())
 
 
@@ -27,6 +28,7 @@ async def list_keys(here: Here) -> list[KeyInfo]:
 async def create_key(request: KeyRequest, here: Here) -> NewKey:
     """The secret is shown once and stored as a digest."""
     here.require(Permission.MANAGE)
+    grants.require_patterns(here.principal, request.clusters)
     await here.record("key.create", f"{request.name} {request.role} {','.join(request.clusters)}")
     info, secret = await here.services.keys.create(request.name, request.role, request.clusters)
     return NewKey(info=info, key=secret)
@@ -36,5 +38,7 @@ async def create_key(request: KeyRequest, here: Here) -> NewKey:
 async def revoke_key(name: str, here: Here) -> None:
     """It stops working at once."""
     here.require(Permission.MANAGE)
+    info = await here.services.keys.find(name)
+    grants.require_patterns(here.principal, info.clusters)
     await here.record("key.revoke", name)
     await here.services.keys.revoke(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from kubently.api.routes.context import Here
+from kubently.auth import grants
 from kubently.auth.kube_tokens import MAX_TTL
 from kubently.schema import KubernetesToken, NewToken, Permission, TokenInfo, parse_cluster_id
 
@@ -15,14 +16,13 @@ router = APIRouter(prefix="/api/v1", tags=["tokens"])
 async def list_tokens(here: Here) -> list[TokenInfo]:
     """With what is weak about each: example values, duplicates, values in clear."""
     here.require(Permission.MANAGE)
-    return list(await here.services.tokens.all())
+    return [token for token in await here.services.tokens.all() if grants.may_see(here.principal, token.cluster)]
 
 
 @router.post("/clusters/{cluster_id}/tokens", status_code=201, summary="Make a cluster's executor token")
 async def create_token(cluster_id: str, here: Here, *, rotate: bool = False) -> NewToken:
     """The secret is shown once and stored as a digest. With `rotate` the present one stays valid beside it."""
-    here.require(Permission.MANAGE)
-    cluster = parse_cluster_id(cluster_id)
+    cluster = here.require_on(cluster_id, Permission.MANAGE)
     await here.record("token.rotate" if rotate else "token.create", cluster, cluster=cluster)
     tokens = here.services.tokens
     return NewToken(cluster=cluster, token=await (tokens.rotate(cluster) if rotate else tokens.create(cluster)))
@@ -31,8 +31,7 @@ async def create_token(cluster_id: str, here: Here, *, rotate: bool = False) -> 
 @router.delete("/clusters/{cluster_id}/tokens", status_code=204, summary="Revoke a cluster's executor tokens")
 async def revoke_tokens(cluster_id: str, here: Here, *, older_only: bool = False) -> None:
     """Sessions that came with a revoked token are cut at once."""
-    here.require(Permission.MANAGE)
-    cluster = parse_cluster_id(cluster_id)
+    cluster = here.require_on(cluster_id, Permission.MANAGE)
     await here.record("token.revoke", cluster, cluster=cluster)
     await here.services.tokens.revoke(cluster, older_only=older_only)
 

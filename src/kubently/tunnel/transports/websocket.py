@@ -260,13 +260,14 @@ class AsgiLink:
             # A peer that does not read any more would keep the writer waiting for as long as TCP does.
             asyncio.get_running_loop().call_later(2.0, self._scope.cancel)
 
-    async def serve(self, receive: Receive, send: Send) -> None:
-        """Move messages until either end closes. The handler must be set and the WebSocket accepted."""
+    async def serve(self, receive: Receive, send: Send, *, subprotocol: str) -> None:
+        """Accept the WebSocket and move messages until either end closes. The handler must be set."""
         reason = "the executor closed the connection"
         try:
             with self._scope:
+                await send({"type": "websocket.accept", "subprotocol": subprotocol})
                 async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(self._write, send)
+                    tasks.start_soon(self._write_until_lost, send)
                     reason = await self._read(receive)
                     tasks.cancel_scope.cancel()
         finally:
@@ -283,6 +284,12 @@ class AsgiLink:
                 self.close(1003, "only binary messages are understood")
             else:
                 self.handler.received(data)
+
+    async def _write_until_lost(self, send: Send) -> None:
+        try:
+            await self._write(send)
+        except OSError:  # the client is gone; the reader hears it too, and says how
+            self.close(1006, "the connection broke")
 
     async def _write(self, send: Send) -> None:
         try:
