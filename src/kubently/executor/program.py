@@ -32,10 +32,13 @@ log = logging.getLogger(__name__)
 DRAIN_GRACE = 45.0
 
 
-async def run(settings: ExecutorSettings, stop: anyio.Event, *, alone: bool = True) -> None:
-    """Run one executor until *stop* is set. Raises ConfigError where it must not start.
+async def run(
+    settings: ExecutorSettings, stop: anyio.Event, *, alone: bool = True, drain_grace: float = DRAIN_GRACE
+) -> None:
+    """Run one executor until *stop* is set; open requests then get *drain_grace* seconds.
 
-    *alone* says that the process is this executor's only: it may then close its /proc entry.
+    *alone* says that the process is this executor's only: it may then close its /proc entry. Raises ConfigError where
+    it must not start.
     """
     parse_cluster_id(settings.cluster_id)
     rules = load_policy(settings.policy_file)
@@ -73,7 +76,7 @@ async def run(settings: ExecutorSettings, stop: anyio.Event, *, alone: bool = Tr
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(supervisor.run)
             await stop.wait()
-            await supervisor.stop(DRAIN_GRACE)
+            await supervisor.stop(drain_grace)
             tasks.cancel_scope.cancel()
 
 

@@ -35,6 +35,8 @@ from kubently.settings import ApiSettings, ExecutorSettings, LogSettings, proces
 _HOST = "127.0.0.1"
 _NAMES = ("localhost", _HOST, "::1")
 _CONNECT_TIMEOUT = 30.0
+_DRAIN_GRACE = 3.0
+"""Seconds for open requests at Ctrl-C: a watch in another terminal must not hold up the person who ends all of it."""
 PROFILE = "local"
 
 
@@ -156,7 +158,7 @@ async def running(options: Options) -> AsyncIterator[Running]:
     )
     async with contextlib.AsyncExitStack() as stack:
         members = await _members(options, stack, authority, cert, key)
-        serving = await stack.enter_async_context(api.serve(settings, drain_grace=3))
+        serving = await stack.enter_async_context(api.serve(settings, drain_grace=_DRAIN_GRACE))
         url, ca = f"https://localhost:{serving.port}", options.state / "ca.crt"
         api_key = await _api_key(serving, options.state / "api-key")
         _write_kubeconfig(options.state / "kubeconfig", url, ca, api_key, members)
@@ -170,7 +172,7 @@ async def running(options: Options) -> AsyncIterator[Running]:
 
 
 async def _run_executor(settings: ExecutorSettings, stop: anyio.Event) -> None:
-    await executor.run(settings, stop, alone=False)
+    await executor.run(settings, stop, alone=False, drain_grace=_DRAIN_GRACE)
 
 
 # ---------------------------------------------------------------------- the fleet
