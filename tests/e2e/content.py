@@ -113,3 +113,4 @@ def _break(cluster: Cluster) -> None:
         {"type": kind, "status": "False", "reason": "ContainersNotReady"} for kind in ("Ready", "ContainersReady")
     ]
     cluster.set_pod_status(NAMESPACE, "broken", {"containerStatuses": [status], "conditions": conditions})
+    cluster.set_logs(NAMESPACE, "broken", "starting\n", previous="starting\npanic: no route to the database\n")

@@ -183,11 +183,11 @@ class Cluster:
 
     def set_logs(self, namespace: str, pod: str, text: str, *, previous: str | None = None) -> Path:
         """Give a pod its own logs, and those of the container before. Lines added to the file given are followed."""
-        file = self._folder / "logs" / f"{namespace}.{pod}"
-        log, before = file.with_suffix(".log"), None
+        folder, before = self._folder / "logs", None
+        log = folder / f"{namespace}_{pod}.log"
         log.write_text(kwok.cri_lines(text))
         if previous is not None:
-            before = file.with_suffix(".previous")
+            before = folder / f"{namespace}_{pod}.previous.log"
             before.write_text(kwok.cri_lines(previous))
         self.apply(kwok.logs_object(namespace, pod, log, before))
         return log
