@@ -21,6 +21,8 @@ Header = tuple[bytes, bytes]
 
 _BUFFER = 256 * 1024
 """Bytes of a response held for a slow reader before the socket is no longer read."""
+_MAX_HEAD = 1024 * 1024
+"""Bytes of a response's head, 1xx answers included."""
 _IDLE = 16
 _CONNECT_TIMEOUT = 10.0
 _HEAD_TIMEOUT = 75.0
@@ -45,6 +47,7 @@ class _Connection(asyncio.Protocol):
         self._chunks: deque[bytes] = deque()
         self._buffered = 0
         self._head_done = self._complete = False
+        self._head_bytes = 0
         self._framed = False
         """Whether the body's end is marked by a length or chunks, not by the connection's end."""
         self._error: Exception | None = None
@@ -56,6 +59,7 @@ class _Connection(asyncio.Protocol):
         self.used += 1
         self.status, self.headers, self.reusable = 0, [], False
         self._head_done = self._complete = self._framed = False
+        self._head_bytes = 0
         self._parser = httptools.HttpResponseParser(self)
         self.transport.write(data)
 
@@ -65,12 +69,23 @@ class _Connection(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)  # uvloop's have the interface and are no subclass
 
     def data_received(self, data: bytes) -> None:
+        if self._complete:  # nothing was asked: what this is must not be taken for the next answer
+            self.transport.abort()
+            return
+        if not self._head_done:
+            self._head_bytes += len(data)
+            if self._head_bytes > _MAX_HEAD:
+                self._fail(ConnectionError(f"the head of its answer is over {_MAX_HEAD} bytes"))
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._fail(ConnectionError("the API server switched protocols unasked"))
         except httptools.HttpParserError as error:
-            self._fail(error)
+            if self._complete:
+                self.reusable = False
+                self.transport.abort()
+            else:
+                self._fail(error)
         self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -82,6 +97,10 @@ class _Connection(asyncio.Protocol):
         self._wake()
 
     # ------------------------------------------------------------------ httptools
+
+    def on_message_begin(self) -> None:
+        if self._complete:  # one more answer than was asked for, in the same read
+            raise ConnectionError("it sent more than one answer")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers.append((name.lower(), value))
@@ -219,7 +238,8 @@ class ApiServer:
 
     async def _encode(self, method: bytes, target: bytes, headers: Sequence[Header], body: bytes) -> bytes:
         lines = [b"%s %s%s HTTP/1.1" % (method, self._target.path.encode(), target)]
-        lines.append(b"host: %s:%d" % (self._target.host.encode(), self._target.port))
+        host = f"[{self._target.host}]" if ":" in self._target.host else self._target.host
+        lines.append(b"host: %s:%d" % (host.encode(), self._target.port))
         if authorization := await self._target.credential.authorization():
             lines.append(b"authorization: " + authorization)
         lines += [name + b": " + value for name, value in headers]

@@ -91,6 +91,7 @@ class Outcomes:
             if len(self._kept) <= KEEP_COMMANDS and now - kept.started_at < KEEP_SECONDS:
                 return
             self._drop(kept)
+            kept.dropped = True  # one that still runs adds nothing more: nobody would ever take it off again
             del self._kept[command_id]
 
     def _make_room(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import logging
 import ssl
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+import anyio
 import yaml
 
 from kubently.errors import ConfigError
@@ -108,27 +110,39 @@ class ExecToken:
             return self._value
 
     async def _run(self) -> None:
+        try:
+            status = await self._ask()
+            token, expires = _bearer(status["token"]), status.get("expirationTimestamp")
+            expires_at = datetime.fromisoformat(expires).timestamp() if expires else float("inf")
+        except (OSError, TimeoutError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ConfigError(f"the credential plugin {self._command} failed: {error!r}") from error
+        self._value, self._expires_at = token, expires_at
+
+    async def _ask(self) -> Mapping[str, Any]:
         info = {"apiVersion": self._version, "kind": "ExecCredential", "spec": {"interactive": False}}
         env = {**process_environ(), **self._env, "KUBERNETES_EXEC_INFO": json.dumps(info)}
+        child = await asyncio.create_subprocess_exec(
+            self._command,
+            *self._args,
+            env=env,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
         try:
-            child = await asyncio.create_subprocess_exec(
-                self._command,
-                *self._args,
-                env=env,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-            )
             stdout, stderr = await asyncio.wait_for(child.communicate(), _EXEC_TIMEOUT)
-            status = json.loads(stdout)["status"] if child.returncode == 0 else {}
-        except (OSError, TimeoutError, ValueError, KeyError) as error:
-            raise ConfigError(f"the credential plugin {self._command} failed: {error}") from error
-        if "token" not in status:
+        finally:
+            # One that hangs, or whose caller went away, would be left behind with each request.
+            if child.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    child.kill()
+                with anyio.CancelScope(shield=True):
+                    await child.wait()
+        if child.returncode:
             why = stderr.decode(errors="replace").strip()[-300:]
             raise ConfigError(f"the credential plugin {self._command} gave no token: {why}")
-        self._value = b"Bearer " + str(status["token"]).encode()
-        expires = status.get("expirationTimestamp")
-        self._expires_at = datetime.fromisoformat(expires).timestamp() if expires else float("inf")
+        status: Mapping[str, Any] = json.loads(stdout)["status"]
+        return status
 
 
 def in_cluster(environ: Mapping[str, str], folder: Path = SERVICE_ACCOUNT) -> Target:
@@ -219,7 +233,7 @@ def _tls(cluster: Mapping[str, Any], user: Mapping[str, Any], folder: Path) -> s
 
 def _credential(user: Mapping[str, Any], folder: Path) -> Credential:
     if user.get("token"):
-        return StaticCredential(b"Bearer " + str(user["token"]).encode())
+        return StaticCredential(_bearer(user["token"]))
     if user.get("tokenFile"):
         return FileToken(folder / str(user["tokenFile"]))
     if user.get("username"):
@@ -230,3 +244,11 @@ def _credential(user: Mapping[str, Any], folder: Path) -> Credential:
     if user.get("auth-provider"):
         raise ConfigError("the kubeconfig uses an auth-provider, which Kubernetes removed", hint="use its exec plugin")
     return NoCredential()
+
+
+def _bearer(token: Any) -> bytes:
+    """The header's value. Raises ConfigError for a token that would write more than one header."""
+    text = str(token).strip()
+    if not text.isascii() or not text.isprintable():
+        raise ConfigError("the token has characters that no HTTP header may have")
+    return b"Bearer " + text.encode()

@@ -183,3 +183,51 @@ async def test_an_api_server_that_is_not_there_is_named() -> None:
 
     with pytest.raises(UpstreamError, match=r"127\.0\.0\.1:1 cannot be reached"):
         await pool.request(b"GET", b"/")
+
+
+async def test_bytes_after_an_answer_never_become_part_of_one() -> None:
+    """What a second, unasked answer on a kept connection would do."""
+    answers = iter((OK + b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged", OK, OK))
+
+    async def answer(head: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(next(answers))
+
+    async with server(answer) as (pool, connections):
+        assert await body_of(pool) == b"ok"
+        assert await body_of(pool) == b"ok"
+        assert len(connections) == 2
+
+
+async def test_bytes_on_an_idle_connection_end_it() -> None:
+    writers: list[asyncio.StreamWriter] = []
+
+    async def answer(head: bytes, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        writer.write(OK)
+
+    async with server(answer) as (pool, connections):
+        assert await body_of(pool) == b"ok"
+        writers[0].write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged")
+        with anyio.fail_after(5):
+            while not pool._idle[0].transport.is_closing():
+                await anyio.sleep(0)
+        assert await body_of(pool) == b"ok"
+        assert len(connections) == 2
+
+
+async def test_a_head_without_end_is_an_error() -> None:
+    async def answer(head: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n")
+        while not writer.is_closing():
+            writer.write(b"X-Much: " + b"x" * 60_000 + b"\r\n")
+            await writer.drain()
+
+    async with server(answer) as (pool, _):
+        with anyio.fail_after(10), pytest.raises(UpstreamError, match="head"):
+            await pool.request(b"GET", b"/x")
+
+
+async def test_an_ipv6_host_is_written_in_brackets() -> None:
+    pool = ApiServer(Target("fd00::1", 6443, "", None, "", NoCredential()))
+
+    assert b"host: [fd00::1]:6443\r\n" in await pool._encode(b"GET", b"/x", [], b"")

@@ -69,3 +69,18 @@ async def test_commands_are_forgotten_after_ten_minutes_or_ten_thousand() -> Non
         kept.begin(str(i))
     assert kept.find("0") is None
     assert kept.find(str(outcomes.KEEP_COMMANDS)) is not None
+
+
+async def test_a_command_that_outlives_its_memory_does_not_use_it_up() -> None:
+    now = [0.0]
+    kept = Outcomes(clock=lambda: now[0], keep_bytes=10)
+    long = kept.begin("long")
+    now[0] = outcomes.KEEP_SECONDS + 1
+    assert kept.find("long") is None
+
+    kept.add(long, b"12345678")
+    new = kept.begin("new")
+    kept.add(new, b"12345678")
+    kept.end(new, b"status")
+
+    assert await replay(kept, new) == [b"12345678", b"status"]

@@ -1,17 +1,21 @@
 """Kubeconfigs and service accounts, and what is said of broken ones."""
 
 import base64
+import json
 import os
 import stat
+import sys
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 import yaml
 
 from kubently import trust
 from kubently.errors import ConfigError
 from kubently.executor import target
+from kubently.executor.target import ExecToken, from_kubeconfig
 
 pytestmark = pytest.mark.anyio
 
@@ -148,3 +152,47 @@ def test_outside_of_a_cluster_it_says_what_to_set(tmp_path: Path) -> None:
         target.in_cluster({}, tmp_path)
 
     assert "KUBENTLY_KUBECONFIG" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["[]", "null", '{"status": null}', '{"status": {"token": "x", "expirationTimestamp": "soon"}}', '{"status": "x"}'],
+)
+async def test_a_credential_plugin_that_answers_nonsense_is_named(answer: str) -> None:
+    credential = ExecToken({"command": sys.executable, "args": ["-c", f"print({answer!r})"]})
+
+    with pytest.raises(ConfigError, match="credential plugin"):
+        await credential.authorization()
+
+
+async def test_a_credential_plugin_ends_with_its_caller(tmp_path: Path) -> None:
+    script = "import os, time, sys; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(60)"
+    credential = ExecToken({"command": sys.executable, "args": ["-c", script, str(tmp_path / "pid")]})
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(credential.authorization)
+        with anyio.fail_after(10):
+            while not ((tmp_path / "pid").exists() and (tmp_path / "pid").read_text()):
+                await anyio.sleep(0.01)
+        tasks.cancel_scope.cancel()
+
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+async def test_a_token_with_a_line_end_does_not_write_headers(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    user = {"name": "u", "user": {"token": "secret\n"}}
+    config = {
+        "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
+        "clusters": [{"name": "k", "cluster": {"server": "https://h"}}],
+        "users": [user],
+    }
+    path.write_text(json.dumps(config))
+    assert await from_kubeconfig(path).credential.authorization() == b"Bearer secret"
+
+    user["user"] = {"token": "a\r\nX-Evil: b"}
+    path.write_text(json.dumps(config))
+    with pytest.raises(ConfigError, match="token"):
+        from_kubeconfig(path)
