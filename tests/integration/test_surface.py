@@ -244,3 +244,15 @@ async def test_kubernetes_requests_stream_through_and_refusals_are_status_object
         for refused, code in ((write, 403), (secret, 403), (odd, 400), (unknown, 404)):
             assert (refused.status_code, refused.json()["kind"], refused.json()["code"]) == (code, "Status", code)
         assert len(seen) == 1
+
+
+async def test_a_cluster_with_a_token_is_listed_before_it_comes(tmp_path: Path) -> None:
+    async with run_fleet(tmp_path) as fleet:
+        await fleet.add("here", ScriptedExecutor(hello))
+        await fleet.http.post("/api/v1/clusters/expected/tokens")
+
+        listed = (await fleet.http.get("/api/v1/clusters")).json()
+        asked = await fleet.http.post("/api/v1/clusters/expected/commands", json={"argv": ["get", "pods"]})
+
+        assert [(c["id"], c["state"]) for c in listed] == [("expected", "never-connected"), ("here", "connected")]
+        assert asked.json()["hint"] == "start its executor with the cluster's token"

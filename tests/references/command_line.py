@@ -42,6 +42,10 @@ stands apart:
 """
 
 
+# As the root has them: click keeps a command's help option from the first context that asks for it.
+_SETTINGS = root.context_settings
+
+
 def page() -> str:
     """The page."""
     parts = [NOTE, _INTRO]
@@ -55,7 +59,7 @@ def walk(command: click.Command, path: str) -> Iterator[tuple[str, click.Command
     """The command and everything below it, with the words that call it."""
     yield path, command
     if isinstance(command, click.Group):
-        context = click.Context(command)
+        context = click.Context(command, **_SETTINGS)
         for name in command.list_commands(context):
             found = command.get_command(context, name)
             assert found is not None
@@ -63,7 +67,7 @@ def walk(command: click.Command, path: str) -> Iterator[tuple[str, click.Command
 
 
 def _section(path: str, command: click.Command) -> str:
-    context = click.Context(command, info_name=path)
+    context = click.Context(command, info_name=path, **_SETTINGS)
     usage = " ".join([path, *command.collect_usage_pieces(context)])
     parts = [f"## {path}\n", _help(command), f"```\n{usage}\n```\n"]
     options = [_option(p, context) for p in command.params if isinstance(p, click.Option)]

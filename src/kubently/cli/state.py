@@ -28,6 +28,7 @@ _EXIT_CODES: Mapping[str, int] = {
     "not-found": USAGE,
     "conflict": USAGE,
     "cluster-not-found": USAGE,
+    "cluster-conflict": USAGE,
     "idempotency-conflict": USAGE,
     "redirected": USAGE,
     "not-kubently": USAGE,
@@ -40,6 +41,7 @@ _EXIT_CODES: Mapping[str, int] = {
     "unauthenticated": REFUSED,
     "permission-denied": REFUSED,
     "command-denied": REFUSED,
+    "kubernetes-denied": REFUSED,
     "command-timeout": TIMED_OUT,
 }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -53,11 +54,15 @@ class Sandbox:
     """Makes cages. ``abi`` is the kernel's Landlock version; 0 where there is none."""
 
     def __init__(self) -> None:
+        self._libc: ctypes.CDLL | None = None
+        self.abi = 0
+        if sys.platform != "linux":  # elsewhere the numbers below are other system calls
+            return
         try:
-            self._libc: ctypes.CDLL | None = _libc()
+            self._libc = _libc()
             self.abi = max(0, self._libc.syscall(_CREATE_RULESET, None, 0, _CREATE_VERSION))
         except (OSError, AttributeError):
-            self._libc, self.abi = None, 0
+            self._libc = None
 
     @property
     def description(self) -> str:

@@ -214,7 +214,11 @@ class Fleet:
             )
         return ExecutorOfflineError(
             f"no executor is connected for {cluster} (last seen {seen})",
-            hint="check the executor's pod and its log in that cluster",
+            hint=(
+                "start its executor with the cluster's token"
+                if seen == "never"
+                else "check the executor's pod and its log in that cluster"
+            ),
             details={"cluster": cluster, "last_seen_at": seen},
             retry_after=5,
         )

@@ -38,7 +38,10 @@ def explain(error: OSError, url: str) -> tuple[str, str]:
     if isinstance(error, ssl.SSLError):
         if "WRONG_VERSION_NUMBER" in str(error) or "UNEXPECTED_MESSAGE" in str(error):
             return f"{url} does not speak TLS on that port", "check the port, or use http:// for a plain listener"
-        return f"the TLS handshake with {url} failed: {error.reason or error}", "check both ends' TLS versions"
+        return (
+            f"the TLS handshake with {url} failed: {getattr(error, 'reason', None) or error}",
+            "check both ends' TLS versions",
+        )
     if isinstance(error, TimeoutError):
         return f"{url} did not answer in time", "check the address, firewalls and proxies on the way"
     if isinstance(error, ConnectionRefusedError):

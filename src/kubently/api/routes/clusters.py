@@ -15,9 +15,14 @@ router = APIRouter(prefix="/api/v1/clusters", tags=["clusters"])
 
 @router.get("", summary="List the clusters that you may see")
 async def list_clusters(here: Here) -> list[Cluster]:
-    """Each with its state, labels and connected executors."""
+    """Each with state, labels and connected executors; one that only has a token so far is "never-connected"."""
     here.require(Permission.READ_CLUSTERS)
-    return fanout.visible(here.services.fleet, here.principal)
+    fleet = here.services.fleet
+    seen = {cluster.id: cluster for cluster in fanout.visible(fleet, here.principal)}
+    for token in await here.services.tokens.all():
+        if token.cluster not in seen and grants.may_see(here.principal, token.cluster):
+            seen[token.cluster] = fleet.describe(ClusterId(token.cluster))
+    return [seen[cluster] for cluster in sorted(seen)]
 
 
 @router.get("/{cluster_id}", summary="Show one cluster")
