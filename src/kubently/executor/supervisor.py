@@ -49,7 +49,7 @@ class Supervisor:
         self._api_server = api_server
         self._capabilities = capabilities
         self._session: Session | None = None
-        self._replace = anyio.Event()
+        self._stopped = anyio.Event()
         self._stopping = False
         self._rng = random.Random()
         self.connected_at: float | None = None
@@ -73,7 +73,7 @@ class Supervisor:
             session.drain("the executor stops")
             await session.wait_idle(grace)
             session.close("the executor stopped", code=1001)
-        self._replace.set()
+        self._stopped.set()
 
     @property
     def is_connected(self) -> bool:
@@ -86,11 +86,11 @@ class Supervisor:
             refused = False
             try:
                 session, closed = await self._connect(tasks, heartbeat)
-            except (OSError, KubentlyError) as error:  # TimeoutError and ssl.SSLError are OSErrors
+            except Exception as error:  # whatever it is, the next attempt may fare better
                 refused = self._note_failure(error)
             else:
                 began = time.monotonic()
-                await self._serve_until_replaced(session, closed)
+                await self._serve_until_closed(session, closed)
                 if time.monotonic() - began >= HEALTHY_AFTER:
                     attempt = 0
                 lost_at = time.monotonic()
@@ -100,8 +100,7 @@ class Supervisor:
             delay = backoff(attempt, outage=time.monotonic() - lost_at, refused=refused, rng=self._rng)
             log.info("dialling again", extra={"in_seconds": round(delay, 2), "attempt": attempt})
             with anyio.move_on_after(delay):
-                await self._replace.wait()
-            self._replace = anyio.Event() if not self._stopping else self._replace
+                await self._stopped.wait()
 
     async def _connect(self, tasks: TaskGroup, heartbeat: Heartbeat) -> tuple[Session, anyio.Event]:
         settings = self._settings
@@ -126,39 +125,54 @@ class Supervisor:
             on_request=server.serve,
             on_settled=lambda _: settled.set(),
             on_drain=self._on_drain,
-            on_closed=lambda reason: self._on_closed(reason, closed),
+            on_closed=lambda reason: self._on_closed(reason, closed, settled),
         )
         link.attach(session)
         session.flush()
-        with anyio.move_on_after(settings.timing.dial_timeout):
-            await settled.wait()
-        if not settled.is_set():
+        try:
+            with anyio.move_on_after(settings.timing.dial_timeout):
+                await settled.wait()
+        except BaseException:
+            session.close("the executor stopped", code=1001)
+            raise
+        if session.is_closed:
+            raise TunnelClosedError(f"the API closed the session: {self.problem}")
+        if not session.is_settled:
             session.close("no SETTINGS came", code=1002)
             raise TunnelClosedError("the API accepted the connection and then said nothing")
         heartbeat.watch(session)
         return session, closed
 
-    async def _serve_until_replaced(self, session: Session, closed: anyio.Event) -> None:
+    async def _serve_until_closed(self, session: Session, closed: anyio.Event) -> None:
         self._session, self.problem = session, ""
         CONNECTED.set(1)
         DIALS.labels(result="ok").inc()
         log.info("connected to the API", extra={"url": self._settings.api_url, "cluster": self._settings.cluster_id})
-        while not closed.is_set():
-            with anyio.move_on_after(5):
-                await closed.wait()
-            self.connected_at = time.monotonic()
-        self._session = None
-        CONNECTED.set(0)
+        try:
+            while not closed.is_set() and not self._stopped.is_set():
+                with anyio.move_on_after(5):
+                    await closed.wait()
+                self.connected_at = time.monotonic()
+        finally:
+            session.close("the executor stopped", code=1001)  # does nothing to one that is closed
+            self._session = None
+            CONNECTED.set(0)
 
     def _on_drain(self, reason: str) -> None:
         log.info("the API drains", extra={"reason": reason})
 
-    def _on_closed(self, reason: str, closed: anyio.Event) -> None:
+    def _on_closed(self, reason: str, closed: anyio.Event, settled: anyio.Event) -> None:
         self.problem = reason
         log.log(logging.INFO if self._stopping else logging.WARNING, "the session ended", extra={"reason": reason})
         closed.set()
+        settled.set()  # nobody need wait for it any more
 
-    def _note_failure(self, error: OSError | KubentlyError) -> bool:
+    def _note_failure(self, error: Exception) -> bool:
+        if not isinstance(error, OSError | KubentlyError):  # TimeoutError and ssl.SSLError are OSErrors
+            self.problem = f"an unforeseen failure: {error!r}"
+            DIALS.labels(result="failed").inc()
+            log.error("the dial failed in an unforeseen way", exc_info=error)
+            return False
         message, hint, refused = explain(error, self._settings.api_url)
         self.problem = f"{message}; {hint}" if hint else message
         DIALS.labels(result="refused" if refused else "failed").inc()
@@ -169,9 +183,9 @@ class Supervisor:
         version, uid = "", ""
         try:
             version = str((await self._get(b"/version")).get("gitVersion", ""))
-            metadata = (await self._get(b"/api/v1/namespaces/kube-system")).get("metadata", {})
-            uid = str(metadata.get("uid", ""))
-        except (KubentlyError, ValueError) as error:
+            metadata = (await self._get(b"/api/v1/namespaces/kube-system")).get("metadata")
+            uid = str(metadata.get("uid", "")) if isinstance(metadata, dict) else ""
+        except (KubentlyError, ValueError, RecursionError) as error:
             log.warning("the cluster's API server does not answer", extra={"reason": str(error)})
         return {
             "version": __version__,

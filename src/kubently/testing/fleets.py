@@ -71,6 +71,8 @@ class RunningFleet:
     """With the administrator's key."""
     tasks: TaskGroup
     sessions: dict[str, Session] = field(default_factory=dict)
+    dialled: list[Session] = field(default_factory=list)
+    """Every session, so that all are closed at the end."""
 
     @property
     def url(self) -> str:
@@ -91,6 +93,7 @@ class RunningFleet:
         link.attach(session)
         session.flush()
         self.sessions[cluster] = session
+        self.dialled.append(session)
         return session
 
     async def add(self, cluster: str, app: Application, **info: Any) -> Session:
@@ -124,5 +127,10 @@ async def run_fleet(folder: Path, **settings: Any) -> AsyncIterator[RunningFleet
         headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
         url = f"http://127.0.0.1:{serving.port}"
         async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30, trust_env=False) as http:
-            yield RunningFleet(serving, http, tasks)
+            fleet = RunningFleet(serving, http, tasks)
+            try:
+                yield fleet
+            finally:
+                for session in fleet.dialled:
+                    session.close("the test ends")
         tasks.cancel_scope.cancel()

@@ -4,11 +4,19 @@ import json
 import random
 import socket
 import ssl
+import time
 
+import anyio
 import pytest
 
+from kubently import wire
 from kubently.errors import TunnelClosedError
 from kubently.executor import supervisor
+from kubently.executor.supervisor import Supervisor
+from kubently.settings import ExecutorSettings
+from kubently.tunnel import Session
+from kubently.tunnel.transports import websocket
+from kubently.tunnel.transports.memory import memory_pair
 from kubently.tunnel.transports.websocket import UpgradeRefusedError
 
 URL = "https://api.example.com"
@@ -77,3 +85,92 @@ def test_each_failure_is_a_sentence(error: Exception, words: str) -> None:
 def test_the_tunnels_url_keeps_a_path_prefix() -> None:
     assert supervisor._tunnel_url("https://h:8443/kubently") == "wss://h:8443/kubently/executor/v1/tunnel"
     assert supervisor._tunnel_url("http://h") == "ws://h/executor/v1/tunnel"
+
+
+class Answers:
+    """An API server that says what it is told to."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def request(self, *_: object) -> "Answers":
+        return Answers(self._body)
+
+    status = 200
+
+    async def read(self) -> bytes:
+        body, self._body = self._body, b""
+        return body
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("body", [b'{"metadata": []}', b'{"metadata": null}', b"[" * 100_000, b"\xff", b"[]", b"{}"])
+async def test_an_api_server_that_answers_nonsense_does_not_end_the_executor(body: bytes) -> None:
+    settings = ExecutorSettings("https://api.example.com", "prod", "token")
+    one = Supervisor(settings, None, Answers(body), capabilities={})  # type: ignore[arg-type]
+
+    told = await one._describe()
+
+    assert told["kube_system_uid"] == ""
+
+
+@pytest.mark.anyio
+async def test_an_unforeseen_failure_of_a_dial_is_logged_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(supervisor, "backoff", lambda *_, **__: 0.0)
+    settings = ExecutorSettings("https://api.example.com", "prod", "token")
+    one = Supervisor(settings, None, Answers(b"{}"), capabilities={})  # type: ignore[arg-type]
+    tries = 0
+
+    async def dial(*_: object, **__: object) -> object:
+        nonlocal tries
+        tries += 1
+        if tries == 3:
+            await one.stop(0)
+        raise ZeroDivisionError("who would have thought")
+
+    monkeypatch.setattr(websocket, "dial", dial)
+    with anyio.fail_after(5):
+        await one.run()
+
+    assert tries == 3
+    assert "unforeseen" in one.problem
+    assert any(record.exc_info for record in caplog.records)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("settles", [False, True])
+async def test_a_cancelled_executor_closes_its_session(monkeypatch: pytest.MonkeyPatch, *, settles: bool) -> None:
+    control_link, executor_link = memory_pair()
+    control = Session(wire.Role.CONTROL, control_link, clock=time.monotonic)
+    control_link.handler = control
+    attached = anyio.Event()
+
+    class Link(type(executor_link)):  # type: ignore[misc]
+        def attach(self, handler: Session) -> None:
+            self.handler = handler
+            if settles:
+                control.flush()
+            attached.set()
+
+    executor_link.__class__ = Link
+
+    async def dial(*_: object, **__: object) -> object:
+        return executor_link
+
+    monkeypatch.setattr(websocket, "dial", dial)
+    settings = ExecutorSettings("https://api.example.com", "prod", "token")
+    one = Supervisor(settings, None, Answers(b"{}"), capabilities={})  # type: ignore[arg-type]
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(one.run)
+        await attached.wait()
+        with anyio.fail_after(5):
+            while settles and not one.is_connected:
+                await anyio.sleep(0)
+        tasks.cancel_scope.cancel()
+
+    assert executor_link._closed
