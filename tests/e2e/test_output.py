@@ -74,6 +74,13 @@ def test_output_over_the_limit_is_cut_visibly(cli: Cli, fleet: Fleet, alpha: Clu
     assert small.out == "node/alpha-0\nnode/alpha-1\n"
 
 
+def test_bytes_that_are_no_text_arrive_as_they_are(cli: Cli) -> None:
+    line = ("get", "ns", "shop", "-o", r'go-template={{printf "a\xffb\xfe\n"}}')
+
+    assert cli.run("alpha", *line).stdout == b"a\xffb\xfe\n"
+    assert json.loads(cli("run", "-o", "json", "alpha", "--", *line).stdout)["base64"] is True
+
+
 def test_a_slow_reader_delays_nobody(cli: Cli, bulk: str) -> None:
     """One caller takes nothing of its 11 MiB; others are answered meanwhile."""
     with cli.started("run", "alpha", "--", *BULK):
