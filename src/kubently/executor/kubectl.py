@@ -102,7 +102,10 @@ class Kubectl:
         return code if code >= 0 else 128 - code
 
     async def _start(self, command: KubectlCommand, home: Path, door: Door) -> asyncio.subprocess.Process:
-        cage = self._sandbox.cage(execute=self._binary, writable=(home, self._cache), port=door.port)
+        try:
+            cage = self._sandbox.cage(execute=self._binary, writable=(home, self._cache), port=door.port)
+        except OSError as error:  # what cannot be caged does not run
+            raise _not_started(error) from error
         try:
             return await asyncio.create_subprocess_exec(
                 str(self._binary),
@@ -118,7 +121,7 @@ class Kubectl:
                 preexec_fn=cage.enter,
             )
         except OSError as error:
-            raise CommandError(f"kubectl cannot be started: {error}", hint="check the executor's kubectl") from error
+            raise _not_started(error) from error
         finally:
             cage.close()
 
@@ -143,10 +146,13 @@ class Kubectl:
 
     @contextlib.contextmanager
     def _home(self, caller: Caller) -> Iterator[tuple[Path, Door]]:
-        with self._proxy.door(caller) as door, tempfile.TemporaryDirectory(dir=self._homes) as folder:
-            home = Path(folder)
-            with open(os.open(home / "kubeconfig", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(door.kubeconfig)
+        with self._proxy.door(caller) as door, contextlib.ExitStack() as stack:
+            try:
+                home = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=self._homes)))
+                with open(os.open(home / "kubeconfig", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                    file.write(door.kubeconfig)
+            except OSError as error:
+                raise _not_started(error) from error
             yield home, door
 
 
@@ -162,6 +168,10 @@ def find_kubectl(configured: str) -> Path:
             hint="install kubectl, pip install 'kubently[kubectl]', or set KUBENTLY_KUBECTL",
         )
     return Path(found).resolve()
+
+
+def _not_started(error: OSError) -> CommandError:
+    return CommandError(f"kubectl cannot be started: {error}", hint="check the executor's kubectl and its disk")
 
 
 def _signal(child: asyncio.subprocess.Process) -> None:
