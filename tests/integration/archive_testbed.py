@@ -6,13 +6,14 @@ import base64
 import contextlib
 import http.client
 import json
-import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.testbed import binaries, pki, processes
+
+from kubently import trust
 
 TOKEN = "testbed-token"
 
@@ -57,7 +58,7 @@ class RealServer:
 
     def request(self, path: str, accept: str = "application/json") -> tuple[int, Mapping[str, str], bytes]:
         """Return status, headers and body of a GET as a cluster administrator."""
-        context = ssl.create_default_context(cafile=str(self.authority))
+        context = trust.client_context(ca=str(self.authority))
         connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=30)
         with contextlib.closing(connection):
             connection.request("GET", path, headers={"Accept": accept, "Authorization": f"Bearer {TOKEN}"})

@@ -6,7 +6,6 @@ import contextlib
 import http.client
 import json
 import os
-import ssl
 import subprocess
 import threading
 import time
@@ -18,6 +17,7 @@ import pytest
 import uvicorn
 from tests.testbed import binaries, processes
 
+from kubently import trust
 from kubently.archive import bundled, create_app, load
 
 TOKEN = "archive-test-token"
@@ -65,7 +65,7 @@ class Served:
             self._thread.join(20)
 
     def connection(self) -> http.client.HTTPSConnection:
-        context = ssl.create_default_context(cafile=str(self.authority))
+        context = trust.client_context(ca=str(self.authority))
         return http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=20)
 
 

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import anyio
 import yaml
 
+from kubently import trust
 from kubently.errors import ConfigError
 from kubently.settings import process_environ
 
@@ -153,7 +154,11 @@ def in_cluster(environ: Mapping[str, str], folder: Path = SERVICE_ACCOUNT) -> Ta
             "no cluster is configured: this is no pod with a service account",
             hint="set KUBENTLY_KUBECONFIG (and KUBENTLY_CONTEXT), or run in a pod with a service-account token",
         )
-    context = ssl.create_default_context(cafile=str(folder / "ca.crt"))
+    try:
+        context = ssl.create_default_context(cafile=str(folder / "ca.crt"))
+    except OSError as error:  # ssl.SSLError is one
+        raise ConfigError(f"the service account's CA {folder / 'ca.crt'} cannot be used: {error}") from error
+    trust.set_rules(context)
     return Target(host, int(port), "", context, host, FileToken(folder / "token"))
 
 
@@ -216,6 +221,7 @@ def _tls(cluster: Mapping[str, Any], user: Mapping[str, Any], folder: Path) -> s
     ca = _material(cluster, "certificate-authority", folder)
     try:
         context = ssl.create_default_context(cadata=ca.decode() if ca else None)
+        trust.set_rules(context)
         if cluster.get("insecure-skip-tls-verify"):
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE

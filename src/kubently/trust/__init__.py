@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
-from kubently.trust.contexts import client_context, explain
+from kubently.trust.contexts import client_context, explain, set_rules
 
 if TYPE_CHECKING:
     from kubently.trust.authority import Pair, issue, keep_authority, make_authority
 
-__all__ = ["Pair", "client_context", "explain", "issue", "keep_authority", "make_authority"]
+__all__ = ["Pair", "client_context", "explain", "issue", "keep_authority", "make_authority", "set_rules"]
 
 
 def __getattr__(name: str) -> Any:

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import ssl
 import stat
 import sys
 from pathlib import Path
@@ -196,3 +197,24 @@ async def test_a_token_with_a_line_end_does_not_write_headers(tmp_path: Path) ->
     path.write_text(json.dumps(config))
     with pytest.raises(ConfigError, match="token"):
         from_kubeconfig(path)
+
+
+def test_chains_are_verified_by_the_same_rules_on_every_python(tmp_path: Path) -> None:
+    """Python 3.13 would refuse the CAs of many clusters, which kubectl takes."""
+    (tmp_path / "token").write_text("one")
+    (tmp_path / "ca.crt").write_bytes(trust.make_authority("test").cert)
+    pod = target.in_cluster({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, tmp_path).tls
+    file = from_kubeconfig(kubeconfig(tmp_path, {"token": "t"})).tls
+
+    for context in (pod, file, trust.client_context()):
+        assert context is not None
+        assert not context.verify_flags & ssl.VerifyFlags.VERIFY_X509_STRICT
+        assert context.verify_flags & ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
+        assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+
+
+def test_a_service_account_without_its_ca_is_said(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("one")
+
+    with pytest.raises(ConfigError, match=r"ca\.crt"):
+        target.in_cluster({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, tmp_path)
