@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import fcntl
 import json
 import os
 import secrets
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -146,9 +147,17 @@ async def run(options: Options, stop: anyio.Event) -> None:
 @contextlib.asynccontextmanager
 async def running(options: Options) -> AsyncIterator[Running]:
     """API and executors while the block runs; the executors may still be connecting. Raises ConfigError."""
+    with _alone(options.state):
+        async with _running(options) as fleet:
+            yield fleet
+
+
+@contextlib.asynccontextmanager
+async def _running(options: Options) -> AsyncIterator[Running]:
     authority = trust.keep_authority(options.state, "kubently up")
     cert, key = options.state / "tls.crt", options.state / "tls.key"
-    trust.issue(authority, _NAMES, lifetime=timedelta(days=30)).write(cert, key)
+    with _writing(options.state):
+        trust.issue(authority, _NAMES, lifetime=timedelta(days=30)).write(cert, key)
     settings = ApiSettings(
         listen=(_HOST, options.port),
         tls_cert=cert,
@@ -205,7 +214,8 @@ async def _serve_archive(
     port = await stack.enter_async_context(listen(app, (_HOST, 0), cert=cert, key=key, date_header=False, grace=1))
     cluster = _cluster_id(loaded.name)
     path = state / "archives" / f"{cluster}.kubeconfig"
-    path.parent.mkdir(exist_ok=True, mode=0o700)
+    with _writing(path):
+        path.parent.mkdir(exist_ok=True, mode=0o700)
     _write_private(path, json.dumps(_kubeconfig([(cluster, f"https://{_HOST}:{port}")], authority.cert, token)))
     return Member(cluster, path, "", dict(loaded.labels))
 
@@ -268,15 +278,27 @@ async def _first_look(fleet: Running, options: Options, stop: anyio.Event) -> No
             click.echo(f"error: {name} did not connect within {_CONNECT_TIMEOUT:.0f} s", err=True)
     if not options.diagnose or not connected or stop.is_set():
         return
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_cancel_at, stop, tasks.cancel_scope)
+        await _diagnose(fleet, connected)
+        tasks.cancel_scope.cancel()
+
+
+async def _diagnose(fleet: Running, clusters: Sequence[str]) -> None:
     try:
         results = await anyio.to_thread.run_sync(
-            diagnose.collect, fleet.client, {"clusters": connected}, abandon_on_cancel=True
+            diagnose.collect, fleet.client, {"clusters": clusters}, abandon_on_cancel=True
         )
     except KubentlyError as error:
         click.echo(f"error: {error}", err=True)
         return
     diagnose.report(results)
     sys.stdout.flush()
+
+
+async def _cancel_at(stop: anyio.Event, scope: anyio.CancelScope) -> None:
+    await stop.wait()
+    scope.cancel()
 
 
 def _say_what_next(fleet: Running, state: Path) -> None:
@@ -323,6 +345,34 @@ def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold *folder*: a second run on it would take the executors' tokens from the first. Raises ConfigError."""
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ConfigError(
+                f"another kubently up uses {folder}", hint="stop it, or give this one another --state-dir"
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(
+            f"{error.filename or path} cannot be written: {error.strerror}", hint="choose another --state-dir"
+        ) from error
+
+
 def _write_private(path: Path, text: str) -> None:
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+    with _writing(path), open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(text)

@@ -76,12 +76,24 @@ def keep_authority(folder: Path, name: str) -> Pair:
     cert, key = folder / "ca.crt", folder / "ca.key"
     try:
         if cert.exists() and key.exists():
-            return Pair(cert.read_bytes(), key.read_bytes())
+            return _checked(Pair(cert.read_bytes(), key.read_bytes()))
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         pair = make_authority(name)
         pair.write(cert, key)
     except OSError as error:
         raise ConfigError(f"the CA in {folder} cannot be read or made: {error}") from error
+    except ValueError as error:
+        raise ConfigError(
+            f"the CA in {folder} is broken: {error}", hint="remove ca.crt and ca.key there to have a new one made"
+        ) from error
+    return pair
+
+
+def _checked(pair: Pair) -> Pair:
+    """Raise ValueError unless the key is that of the certificate."""
+    public = x509.load_pem_x509_certificate(pair.cert).public_key()
+    if serialization.load_pem_private_key(pair.key, password=None).public_key() != public:
+        raise ValueError("ca.key is not the key of ca.crt")
     return pair
 
 
