@@ -52,5 +52,10 @@ class _LineFormatter(logging.Formatter):
         """Time, level, event and fields."""
         at = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
         fields = "".join(f" {name}={value}" for name, value in _fields(record).items())
-        text = f"{at} {record.levelname.lower():7} {record.getMessage()}{fields}"
+        text = f"{at} {record.levelname.lower():7} " + _printable(f"{record.getMessage()}{fields}")
         return text + ("\n" + self.formatException(record.exc_info) if record.exc_info else "")
+
+
+def _printable(text: str) -> str:
+    """*text* on one line and without what a terminal acts on: values may come from peers."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

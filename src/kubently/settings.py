@@ -228,14 +228,18 @@ def _secret(environ: Environ, name: str) -> str:
 
 def _address(name: str, text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
-    if not port.isdigit() or int(port) > 65535:
+    if not port.isdecimal() or int(port) > 65535:
         raise _bad(name, text, "use host:port, for example 0.0.0.0:8080")
     return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104  # an empty host means all, as it does for others
 
 
 def _url(name: str, text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("https", "http") or not parts.hostname or parts.query or parts.fragment:
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("https", "http") and parts.hostname and parts.port != 0
+    except ValueError:  # a port that is no number, half an IPv6 address
+        usable = False
+    if not usable or parts.query or parts.fragment:
         raise _bad(name, text, "use https://host[:port][/prefix]")
     if parts.username or parts.password:
         raise ConfigError(f"{name} carries credentials", hint="put the token into KUBENTLY_TOKEN")

@@ -113,3 +113,14 @@ def test_libraries_are_quiet_even_when_debugging(name: str) -> None:
     logs.configure(level="debug", json_lines=True)
 
     assert not logging.getLogger(name).isEnabledFor(logging.INFO)
+
+
+def test_a_readable_line_is_one_line_whatever_its_values_hold(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(level="info", json_lines=False)
+
+    log.info("executor refused", extra={"reason": "bad\nforged line \x1b[31m \ud800 wörter"})
+
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "\x1b" not in err
+    assert "bad\\nforged line \\x1b[31m \\ud800 wörter" in err

@@ -45,12 +45,16 @@ class Api:
     """One API endpoint. ``url`` may have a path prefix; ``timeout`` is seconds of silence that are accepted."""
 
     def __init__(self, url: str, key: str, *, ca: str = "", timeout: float = 60.0) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("https", "http") or not parts.hostname:
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError:  # a port that is no number, half an IPv6 address
+            host, port = None, None
+        if not host or parts.scheme not in ("https", "http"):
             raise ConfigError(f"{url!r} is no URL of an API", hint="use https://host[:port][/prefix]")
         self.url = url.rstrip("/")
         self._secure = parts.scheme == "https"
-        self._host, self._port, self._prefix = parts.hostname, parts.port, parts.path.rstrip("/")
+        self._host, self._port, self._prefix = host, port, parts.path.rstrip("/")
         self._key = key
         self._ca = ca
         self._timeout = timeout
@@ -115,6 +119,9 @@ class Api:
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             raise self._unreachable(error) from error
+        except ValueError as error:  # of a header: the key is what a person gave
+            connection.close()
+            raise ConfigError("the API key has characters that no key has", hint="copy it anew") from error
         if response.status >= 300:
             try:
                 raise ApiError(response.status, _problem(response, self.url))
