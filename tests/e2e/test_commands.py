@@ -135,6 +135,14 @@ def test_the_user_is_the_executors(cli: Cli) -> None:
     assert EXECUTOR in cli.run("alpha", "auth", "whoami").out
 
 
+@pytest.mark.xfail(strict=True, reason="the answers to reviews are the cluster's alone so far")
+def test_can_i_answers_for_kubently_too(cli: Cli) -> None:
+    """The cluster would let the executor read Secrets; Kubently does not."""
+    result = cli.run("alpha", "auth", "can-i", "get", "secrets", "-n", "shop")
+
+    assert (result.code, result.out) == (1, "no\n")
+
+
 def test_a_log_is_followed_as_it_grows_until_its_time_is_up(cli: Cli, alpha: Cluster) -> None:
     log = alpha.set_logs("shop", "broken", "began\n")
     with cli.started("run", "-t", "8", "alpha", "--", "logs", "-f", "broken", "-n", "shop") as process:

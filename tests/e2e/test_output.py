@@ -6,11 +6,12 @@ import hashlib
 import json
 import random
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
 from tests.e2e.content import DIRECT, EXECUTOR
-from tests.e2e.harness import Cli, Fleet
+from tests.e2e.harness import Cli, Fleet, read_until
 from tests.testbed.cluster import Cluster
 
 LIMIT = 64 * 1024
@@ -86,3 +87,13 @@ def test_a_slow_reader_delays_nobody(cli: Cli, bulk: str) -> None:
     with cli.started("run", "alpha", "--", *BULK):
         for _ in range(3):
             assert cli.run("alpha", "get", "nodes", "-o", "name", timeout=15).code == 0
+
+
+@pytest.mark.xfail(strict=True, reason="endless commands take the places (KUBENTLY_MAX_CHILDREN) of short ones so far")
+def test_followed_logs_delay_nobody(cli: Cli) -> None:
+    line = ("run", "alpha", "--", "logs", "-f", "queue-0", "-n", "shop")
+    with ExitStack() as stack:
+        for _ in range(4):
+            read_until(stack.enter_context(cli.started(*line)), b"third line\n")
+
+        assert cli("run", "-t", "5", "alpha", "--", "get", "nodes").code == 0

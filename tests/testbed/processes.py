@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 import random
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None, use_errno=True)
+# PR_SET_PDEATHSIG, SIGKILL. A program of its own, because what runs between fork and exec must not in a process with
+# threads, which tests have.
+_DIE_WITH_PARENT = """
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(1, 9, 0, 0, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 
 
 class Process:
@@ -26,14 +30,13 @@ class Process:
         self.log = log
         with log.open("ab") as output:
             self._child = subprocess.Popen(
-                [str(a) for a in argv],
+                [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, *(str(a) for a in argv)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 env=dict(env),
                 cwd=cwd,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
             )
         self.pid = self._child.pid
 
@@ -114,8 +117,3 @@ def command_lines() -> dict[int, list[str]]:
             if argv:
                 found[int(entry.name)] = [part.decode(errors="replace") for part in argv]
     return found
-
-
-def _die_with_parent() -> None:
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    os.umask(0o077)
