@@ -8,6 +8,7 @@ is never offered: it costs tens of KiB a connection and mixes secrets of differe
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import ssl as tls
 from collections import deque
@@ -114,7 +115,10 @@ class _ClientLink(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._protocol.receive_data(data)
         self._take_events()
-        self._write()
+        if self._paused and self._protocol.state.name == "OPEN":
+            self._protocol.data_to_send()  # pongs for a peer that does not read: dropped, or they would pile up
+        else:
+            self._write()
 
     def eof_received(self) -> None:
         self._protocol.receive_eof()
@@ -265,7 +269,8 @@ class AsgiLink:
         reason = "the executor closed the connection"
         try:
             with self._scope:
-                await send({"type": "websocket.accept", "subprotocol": subprotocol})
+                with contextlib.suppress(OSError):  # gone already, which the reader hears
+                    await send({"type": "websocket.accept", "subprotocol": subprotocol})
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(self._write_until_lost, send)
                     reason = await self._read(receive)
