@@ -1,6 +1,7 @@
 """Requests that no well-meaning client sends, and what the control plane leaves behind when clients go away."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from kubently import listen
 from kubently.api import ndjson
+from kubently.broker import kubernetes
 from kubently.errors import ConfigError
 from kubently.testing import RunningFleet, ScriptedExecutor, run_fleet
 from kubently.wire import records
@@ -368,6 +370,34 @@ async def test_a_watch_that_its_client_ends_is_cancelled_in_the_audit_log(tmp_pa
                 await anyio.sleep(0.01)
 
         assert await audit_outcomes(fleet) == ["cancelled"]
+
+
+async def test_watches_leave_room_for_commands(tmp_path: Path) -> None:
+    async def watch(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"{}", "more_body": True})
+        await anyio.sleep_forever()
+
+    async with run_fleet(tmp_path) as fleet:
+        await fleet.add("a", ScriptedExecutor(hello, kubernetes=watch))
+        path, most = "/clusters/a/k8s/api/v1/pods?watch=true", kubernetes.MAX_REQUESTS
+        async with (
+            contextlib.AsyncExitStack() as stack,
+            httpx.AsyncClient(
+                base_url=fleet.url,
+                headers=fleet.http.headers,
+                limits=httpx.Limits(max_connections=200),
+                trust_env=False,
+            ) as http,
+        ):
+            for _ in range(most):
+                await stack.enter_async_context(http.stream("GET", path))
+
+            refused = await http.get(path)
+            command = await http.post("/api/v1/clusters/a/commands", json=PODS)
+
+        assert (refused.status_code, refused.json()["reason"]) == (429, "TooManyRequests")
+        assert command.json()["stdout"] == "hello"
 
 
 async def test_every_started_record_has_an_end_however_early_the_client_goes(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, G
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from kubently.broker import Slots
+
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
@@ -34,6 +36,10 @@ class Metrics:
         self.limit_hits = Gauge(
             "kubently_limit_hits", "Refusals by a limit since the start", ["limit"], registry=registry
         )
+
+    def count_refusals(self, slots: Slots) -> None:
+        """Show how often *slots* were all taken."""
+        self.limit_hits.labels(limit=slots.name).set_function(lambda: slots.refused)
 
     def render(self) -> bytes:
         """The text format of Prometheus."""

@@ -74,7 +74,9 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
             metrics.streams.set_function(fleet.streams)
             admission = Admission(fleet, tokens)
             commands = Commands(fleet, admission, audit, store, max_per_cluster=settings.max_commands_per_cluster)
-            metrics.limit_hits.labels(limit="commands-per-cluster").set_function(lambda: commands.slots.refused)
+            kubernetes = KubernetesRequests(fleet, admission, audit)
+            metrics.count_refusals(commands.slots)
+            metrics.count_refusals(kubernetes.slots)
             tasks.start_soon(heartbeat.run)
             tasks.start_soon(_cut_revoked_on_hint, store, tokens, fleet)
             tasks.start_soon(_cut_revoked_in_turn, tokens, fleet)
@@ -89,7 +91,7 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
                 audit=audit,
                 commands=commands,
                 admission=admission,
-                kubernetes=KubernetesRequests(fleet, admission, audit),
+                kubernetes=kubernetes,
                 diagnoses=Diagnoses(fleet, admission, audit),
                 metrics=metrics,
                 started_at=datetime.now(UTC),

@@ -6,6 +6,7 @@ from kubently.broker.audit import Audit
 from kubently.broker.commands import Commands, Running, new_request_id
 from kubently.broker.diagnoses import Diagnoses
 from kubently.broker.kubernetes import KubernetesRequests, PolicyDeniedError
+from kubently.broker.limits import Slots
 
 __all__ = [
     "Admission",
@@ -15,6 +16,7 @@ __all__ = [
     "KubernetesRequests",
     "PolicyDeniedError",
     "Running",
+    "Slots",
     "fanout",
     "new_request_id",
 ]

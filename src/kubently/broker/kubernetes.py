@@ -10,11 +10,15 @@ import anyio
 from kubently import wire
 from kubently.broker.admission import Admission
 from kubently.broker.audit import Audit
+from kubently.broker.limits import Slots
 from kubently.errors import KubentlyError
 from kubently.fleet import Fleet
 from kubently.kube import headers, paths, policy
 from kubently.schema import ClusterId, Permission, Principal
 from kubently.tunnel import Stream
+
+MAX_REQUESTS = 96
+"""Requests to one cluster at once: of a session's 128 streams the rest is for commands, whatever watches there are."""
 
 
 class PolicyDeniedError(KubentlyError):
@@ -34,6 +38,7 @@ class KubernetesRequests:
         self._fleet = fleet
         self._admission = admission
         self._audit = audit
+        self.slots = Slots("kubernetes-requests-per-cluster", MAX_REQUESTS)
 
     @contextlib.asynccontextmanager
     async def open(
@@ -60,12 +65,25 @@ class KubernetesRequests:
             )
             raise PolicyDeniedError(decision, request)
         forwarded = headers.request_headers(fields, with_body=request.verb == "create")
+        with self.slots.take(cluster):
+            async with self._opened(principal, cluster, request, forwarded, request_id) as stream:
+                yield stream
+
+    @contextlib.asynccontextmanager
+    async def _opened(
+        self,
+        principal: Principal,
+        cluster: ClusterId,
+        request: paths.ApiRequest,
+        forwarded: Iterable[wire.Field],
+        request_id: str,
+    ) -> AsyncIterator[Stream]:
         entry = await self._audit.start(principal, cluster, "kubernetes", str(request), request_id=request_id)
         outcome = "failed"
         try:
             target = b"?".join(part for part in paths.build(request) if part)
             head: list[wire.Field] = [
-                (b":method", method.encode()),
+                (b":method", request.method.encode()),
                 (b":path", b"/k8s" + target),
                 *forwarded,
                 (b"x-kubently-principal", principal.name.encode("ascii", "replace")),

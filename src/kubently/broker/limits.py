@@ -13,7 +13,7 @@ class Slots:
     """Counts what runs at once under each key; one more than *most* is refused."""
 
     def __init__(self, name: str, most: int) -> None:
-        self._name = name
+        self.name = name
         self._most = most
         self._used: Counter[str] = Counter()
         self.refused = 0
@@ -26,7 +26,7 @@ class Slots:
             raise TooManyCommandsError(
                 f"{self._most} requests run on {key} already",
                 hint="try again in a moment",
-                details={"limit": self._name},
+                details={"limit": self.name},
                 retry_after=1,
             )
         self._used[key] += 1

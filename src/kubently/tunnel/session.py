@@ -184,7 +184,7 @@ class Session:
         self._on_request, self._on_settled = on_request, on_settled
         self._on_drain, self._on_closed = on_drain, on_closed
         self._closed_reason: str | None = None
-        self.opened_at = self.last_received_at = self._last_ping_at = self._last_sync_at = clock()
+        self.last_received_at = self._last_ping_at = self._last_sync_at = clock()
         self.rtt: float | None = None
         """Seconds of the last ping's round trip."""
 
