@@ -23,6 +23,7 @@ from kubently.executor.proxy import Proxy
 from kubently.executor.target import from_kubeconfig
 from kubently.kube.policy import DEFAULT_POLICY
 from tests.e2e.content import DIRECT, EXECUTOR, FORMS
+from tests.testbed import pki
 from tests.testbed.binaries import find_kubectl
 from tests.testbed.cluster import Cluster
 
@@ -91,10 +92,9 @@ def apiserver(alpha: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Serve
     """The API server itself, as a user with the executor's rights."""
     config = json.loads(alpha.kubeconfig(DIRECT).read_text())
     cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
-    ca = base64.b64decode(cluster["certificate-authority-data"]).decode()
     pair = tmp_path_factory.mktemp("direct") / "client.pem"
     pair.write_bytes(b"".join(base64.b64decode(user[f"client-{part}-data"]) for part in ("certificate", "key")))
-    context = ssl.create_default_context(cadata=ca)
+    context = pki.client_context(base64.b64decode(cluster["certificate-authority-data"]))
     context.load_cert_chain(pair)
     return Server(int(alpha.server.rpartition(":")[2]), context)
 

@@ -313,12 +313,14 @@ class Cluster:
             try:
                 connection.request("GET", path)
                 return connection.getresponse().status == 200
+            except ssl.SSLCertVerificationError:
+                raise
             except OSError:
                 return False
 
     def _probe_context(self, port: str) -> ssl.SSLContext:
         if port == "api":
-            return ssl.create_default_context(cadata=self._authority.cert.decode())
+            return pki.client_context(self._authority.cert)
         # Controllers and scheduler make certificates of their own in memory; only their health is asked here.
         context = ssl.create_default_context()
         context.check_hostname = False

@@ -1,8 +1,12 @@
-"""Certificates of a test cluster: one CA, server certificates, and client certificates whose subject is the user."""
+"""Certificates of a test cluster: one CA, server certificates, and client certificates whose subject is the user.
+
+They are as plain as those of many clusters: no key identifiers, no key usage. kubectl accepts that, so Kubently must.
+"""
 
 from __future__ import annotations
 
 import ipaddress
+import ssl
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -40,6 +44,13 @@ class Authority:
         if names:
             built = built.add_extension(x509.SubjectAlternativeName([_general(n) for n in names]), critical=False)
         return _cert_pem(built.sign(self._key, hashes.SHA256())), key_pem(key)
+
+
+def client_context(ca: bytes) -> ssl.SSLContext:
+    """A context that trusts such a CA (PEM) and no other."""
+    context = ssl.create_default_context(cadata=ca.decode())
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return context
 
 
 def signing_keys() -> tuple[bytes, bytes]:
