@@ -158,7 +158,6 @@ def in_cluster(environ: Mapping[str, str], folder: Path = SERVICE_ACCOUNT) -> Ta
         context = _verifying((folder / "ca.crt").read_text())
     except OSError as error:  # ssl.SSLError is one
         raise ConfigError(f"the service account's CA {folder / 'ca.crt'} cannot be used: {error}") from error
-    trust.set_rules(context)
     return Target(host, int(port), "", context, host, FileToken(folder / "token"))
 
 
@@ -221,7 +220,6 @@ def _tls(cluster: Mapping[str, Any], user: Mapping[str, Any], folder: Path) -> s
     ca = _material(cluster, "certificate-authority", folder)
     try:
         context = _verifying(ca.decode() if ca else None)
-        trust.set_rules(context)
         if cluster.get("insecure-skip-tls-verify"):
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
@@ -240,8 +238,7 @@ def _tls(cluster: Mapping[str, Any], user: Mapping[str, Any], folder: Path) -> s
 def _verifying(ca: str | None) -> ssl.SSLContext:
     """Verify against *ca* (PEM), or the system's roots, as kubectl does."""
     context = ssl.create_default_context(cadata=ca)
-    # Python 3.13 began to insist on extensions that the certificates of many clusters do not have.
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    trust.set_rules(context)
     return context
 
 
