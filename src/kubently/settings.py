@@ -131,7 +131,7 @@ class ExecutorSettings:
     max_output_bytes: int = 16 * 1024 * 1024
     """``KUBENTLY_MAX_OUTPUT_BYTES``: output of one command beyond which it is cut with a marker."""
     max_children: int = 4
-    """``KUBENTLY_MAX_CHILDREN``: kubectl processes at once; more commands wait."""
+    """``KUBENTLY_MAX_CHILDREN``: short kubectl processes at once, more wait; lasting ones get four times as many."""
     health_listen: tuple[str, int] | None = None
     """``KUBENTLY_HEALTH_LISTEN``: host:port of /healthz, /readyz and /metrics; empty for none."""
     instance: str = field(default_factory=lambda: secrets.token_hex(8))

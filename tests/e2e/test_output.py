@@ -89,7 +89,6 @@ def test_a_slow_reader_delays_nobody(cli: Cli, bulk: str) -> None:
             assert cli.run("alpha", "get", "nodes", "-o", "name", timeout=15).code == 0
 
 
-@pytest.mark.xfail(strict=True, reason="endless commands take the places (KUBENTLY_MAX_CHILDREN) of short ones so far")
 def test_followed_logs_delay_nobody(cli: Cli) -> None:
     line = ("run", "alpha", "--", "logs", "-f", "queue-0", "-n", "shop")
     with ExitStack() as stack:

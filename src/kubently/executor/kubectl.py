@@ -11,13 +11,13 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
 
-from kubently.errors import CommandError, ConfigError
+from kubently.errors import CommandError, ConfigError, TooManyCommandsError
 from kubently.executor.kubeapi import Caller
 from kubently.executor.proxy import Door, Proxy
 from kubently.executor.sandbox import Sandbox
@@ -52,7 +52,7 @@ class Kubectl:
         self._sandbox = sandbox
         self._homes, self._cache = folder / "homes", folder / "cache"
         self._max_output = max_output
-        self._slots = anyio.Semaphore(max_children)
+        self._places = Places(max_children)
         for path in (self._homes, self._cache):
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
 
@@ -65,7 +65,7 @@ class Kubectl:
         output = _Output(records.STDOUT), _Output(records.STDERR)
         ending, exit_code = Ending.TIMED_OUT, None
         with anyio.move_on_after(timeout):
-            async with self._slots:
+            async with self._places.take(endless=command.is_streaming):
                 with self._home(caller) as (home, door):
                     exit_code = await self._run_child(command, home, door, output, emit)
                 ending = Ending.EXITED
@@ -154,6 +154,65 @@ class Kubectl:
             except OSError as error:
                 raise _not_started(error) from error
             yield home, door
+
+
+class Places:
+    """How many children run at once: some places for short commands, four times as many for those that last.
+
+    A child that follows something, or that waits for a reader who does not read, would else keep a short command's
+    place for as long as it likes. One that lasts longer than ``YOUNG`` seconds moves over if there is room.
+    """
+
+    YOUNG = 5.0
+
+    def __init__(self, short: int) -> None:
+        self._short = anyio.Semaphore(short)
+        self._most_lasting = 4 * short
+        self._lasting = 0
+
+    @contextlib.asynccontextmanager
+    async def take(self, *, endless: bool) -> AsyncIterator[None]:
+        """Hold a place while the block runs; a short command waits for one, an endless one does not.
+
+        Raises TooManyCommandsError.
+        """
+        if endless and not self._move_over():
+            raise TooManyCommandsError(
+                f"{self._most_lasting} commands that go on until they are ended run in this cluster already",
+                hint="end one of them, or ask without following",
+                details={"limit": "lasting-commands"},
+                retry_after=10,
+            )
+        if endless:
+            try:
+                yield
+            finally:
+                self._lasting -= 1
+            return
+        await self._short.acquire()
+        moved = False
+
+        def grow_old() -> None:
+            nonlocal moved
+            moved = self._move_over()
+            if moved:
+                self._short.release()
+
+        timer = asyncio.get_running_loop().call_later(self.YOUNG, grow_old)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            if moved:
+                self._lasting -= 1
+            else:
+                self._short.release()
+
+    def _move_over(self) -> bool:
+        if self._lasting >= self._most_lasting:
+            return False
+        self._lasting += 1
+        return True
 
 
 def find_kubectl(configured: str) -> Path:

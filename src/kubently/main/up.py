@@ -268,7 +268,9 @@ async def _first_look(fleet: Running, options: Options, stop: anyio.Event) -> No
     names = [member.cluster for member in fleet.members]
     path = profiles.config_path(process_environ())
     profiles.add(path, PROFILE, profiles.Profile(fleet.url, fleet.key, str(fleet.ca)), use=False)
-    click.echo(f"API at {fleet.url}, {len(names)} clusters: {', '.join(names)}", err=True)
+    click.echo(
+        f"API at {fleet.url}, {len(names)} {'cluster' if len(names) == 1 else 'clusters'}: {', '.join(names)}", err=True
+    )
     with progress("waiting for the executors"), anyio.move_on_after(_CONNECT_TIMEOUT):
         while not stop.is_set() and not all(map(fleet.is_connected, names)):  # noqa: ASYNC110  # a few polls at start
             await anyio.sleep(0.05)
