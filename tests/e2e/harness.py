@@ -214,9 +214,13 @@ class Cli:
 
 @contextmanager
 def started(argv: Sequence[str | Path], env: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that runs while the block does, with pipes."""
+    """A process that runs while the block does, with pipes; SIGINT ends it even where we ignore it."""
     process = subprocess.Popen(
-        [str(a) for a in argv], env=dict(env), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ["/usr/bin/env", "--default-signal=INT", *map(str, argv)],
+        env=dict(env),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     try:
         yield process
