@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from datetime import UTC, datetime
 
@@ -12,7 +11,7 @@ import httpx
 from kubently import analyzers, kubeclient
 from kubently.broker.admission import Admission
 from kubently.broker.audit import Audit
-from kubently.errors import ExecutorOfflineError, KubentlyError
+from kubently.errors import ExecutorOfflineError
 from kubently.fleet import Fleet, FleetTransport
 from kubently.schema import ClusterId, Diagnosis, Permission, Principal
 
@@ -34,20 +33,10 @@ class Diagnoses:
         """Say what is wrong in *cluster*, or in one of its namespaces. Raises AuthError, FleetError, TunnelError."""
         await self._admission.require(principal, cluster, Permission.DIAGNOSE)
         what = f"namespace {namespace}" if namespace else "all namespaces"
-        entry = await self._audit.start(principal, cluster, "diagnose", what, request_id=request_id)
-        started, outcome = time.monotonic(), "failed"
-        try:
+        started = time.monotonic()
+        async with self._audit.recorded(principal, cluster, "diagnose", what, request_id=request_id) as entry:
             diagnosis = await self._diagnose(cluster, namespace, principal, request_id)
-            outcome = f"findings {len(diagnosis.findings)}"
-        except KubentlyError as error:
-            outcome = error.code
-            raise
-        except anyio.get_cancelled_exc_class():
-            outcome = "cancelled"
-            raise
-        finally:
-            with anyio.CancelScope(shield=True), contextlib.suppress(KubentlyError):
-                await entry.end(outcome)
+            entry.outcome = f"findings {len(diagnosis.findings)}"
         return diagnosis.model_copy(update={"seconds": round(time.monotonic() - started, 3)})
 
     async def _diagnose(

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Iterable
 
-import anyio
-
 from kubently import wire
 from kubently.broker.admission import Admission
 from kubently.broker.audit import Audit
@@ -78,9 +76,7 @@ class KubernetesRequests:
         forwarded: Iterable[wire.Field],
         request_id: str,
     ) -> AsyncIterator[Stream]:
-        entry = await self._audit.start(principal, cluster, "kubernetes", str(request), request_id=request_id)
-        outcome = "failed"
-        try:
+        async with self._audit.recorded(principal, cluster, "kubernetes", str(request), request_id=request_id) as entry:
             target = b"?".join(part for part in paths.build(request) if part)
             head: list[wire.Field] = [
                 (b":method", request.method.encode()),
@@ -92,15 +88,6 @@ class KubernetesRequests:
             stream, _ = await self._fleet.open(cluster, head)
             try:
                 yield stream
-                outcome = "answered" if stream.has_ended else "cancelled"
+                entry.outcome = "answered" if stream.has_ended else "cancelled"
             finally:
                 stream.reset()
-        except KubentlyError as error:
-            outcome = error.code
-            raise
-        except anyio.get_cancelled_exc_class():
-            outcome = "cancelled"
-            raise
-        finally:
-            with anyio.CancelScope(shield=True), contextlib.suppress(KubentlyError):
-                await entry.end(outcome)
