@@ -30,7 +30,8 @@ class Caller:
 
     principal: str = ""
     request_id: str = ""
-    narrowing: policy.Narrowing = policy.UNLIMITED
+    limits: policy.Narrowing | policy.Limits = policy.UNLIMITED
+    """What this principal's key may read."""
 
 
 class KubeApi:
@@ -44,7 +45,7 @@ class KubeApi:
         """Answer one request; refusals and failures are ``Status`` objects, as Kubernetes clients expect."""
         try:
             request = paths.parse(scope["method"], path, scope["query_string"])
-            decision = policy.decide(request, self._rules, caller.narrowing)
+            decision = policy.decide(request, self._rules, caller.limits)
             if isinstance(decision, policy.Deny):
                 log.info("kubernetes request denied", extra={"rule": decision.rule, "principal": caller.principal})
                 await _send_status(send, policy.deny_status(decision, request))

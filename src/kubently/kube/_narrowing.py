@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
+from kubently.errors import ConfigError
 from kubently.kube._decisions import LABEL, NAME, Deny, document_of, words_of
 from kubently.kube._scopes import is_cluster_scoped
 from kubently.kube.paths import SELF_REVIEWS, ApiRequest
@@ -82,6 +84,57 @@ class Narrowing:
 
 
 UNLIMITED = Narrowing()
+
+MAX_LIMITS_BYTES = 8 * 1024
+"""Of limits as JSON: they travel with every request."""
+
+_CLOSENESS = ("narrowed-resource", "narrowed-namespace", "narrowed-name")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Narrowings of which one must let a request in, as RBAC adds its rules up; none at all lets nothing in."""
+
+    narrowings: tuple[Narrowing, ...]
+
+    @classmethod
+    def decode(cls, value: bytes) -> Self:
+        """Read what `encode` writes. Raises ConfigError."""
+        try:
+            items = json.loads(value)
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(f"the limits are no JSON: {error}") from error
+        if not isinstance(items, list) or len(value) > MAX_LIMITS_BYTES:
+            raise ConfigError(f"the limits are no list, or over {MAX_LIMITS_BYTES} bytes")
+        return cls(tuple(map(Narrowing.from_json, items)))
+
+    def encode(self) -> bytes:
+        """Write them as one line of ASCII. Raises ConfigError when they are over MAX_LIMITS_BYTES."""
+        value = json.dumps([item.to_json() for item in self.narrowings], separators=(",", ":")).encode()
+        if len(value) > MAX_LIMITS_BYTES:
+            raise ConfigError(f"the limits are over {MAX_LIMITS_BYTES} bytes", hint="use patterns or fewer names")
+        return value
+
+    @property
+    def namespaces(self) -> frozenset[str] | None:
+        """The namespaces that something can be read in; None where there is no limit to them."""
+        found: set[str] = set()
+        for item in self.narrowings:
+            if item.namespaces is None:
+                return None
+            found |= item.namespaces
+        return frozenset(found)
+
+    def denial(self, request: ApiRequest) -> Deny | None:
+        """Return why a request is outside of all, by the narrowing that comes closest; None if it is inside of one."""
+        closest: Deny | None = None
+        for item in self.narrowings:
+            denial = item.denial(request)
+            if denial is None:
+                return None
+            if closest is None or _CLOSENESS.index(denial.rule) > _CLOSENESS.index(closest.rule):
+                closest = denial
+        return closest or Deny("narrowed-cluster", "your key's limits give you nothing in this cluster")
 
 
 def _series(words: Iterable[str]) -> str:

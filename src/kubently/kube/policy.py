@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from kubently.errors import ConfigError, InvalidRequestError
 from kubently.kube._decisions import LABEL, NAME, Allow, Decision, Deny, document_of, list_of, words_of
-from kubently.kube._narrowing import UNLIMITED, Narrowing
+from kubently.kube._narrowing import UNLIMITED, Limits, Narrowing
 from kubently.kube._scopes import is_cluster_scoped
 from kubently.kube.paths import READ_VERBS, SELF_REVIEWS, ApiRequest
 
@@ -25,6 +25,7 @@ __all__ = [
     "Allow",
     "Decision",
     "Deny",
+    "Limits",
     "Narrowing",
     "Policy",
     "Rule",
@@ -281,12 +282,12 @@ class Policy:
 DEFAULT_POLICY = Policy()
 
 
-def decide(request: ApiRequest, policy: Policy = DEFAULT_POLICY, narrowing: Narrowing = UNLIMITED) -> Decision:
+def decide(request: ApiRequest, policy: Policy = DEFAULT_POLICY, limits: Narrowing | Limits = UNLIMITED) -> Decision:
     """Say whether *request* may be sent: the first matching rule wins, silence means no, limits come last."""
     decision = _first_match(request, policy.rules)
     if isinstance(decision, Deny):
         return decision
-    return policy.narrowing.denial(request) or narrowing.denial(request) or decision
+    return policy.narrowing.denial(request) or limits.denial(request) or decision
 
 
 def _first_match(request: ApiRequest, table: Rules) -> Decision:
