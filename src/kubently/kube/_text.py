@@ -12,16 +12,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from kubently.kube._patterns import marker
+
 MAX_LINE_BYTES = 16 * 1024
 """Longer lines are masked whole, since holding them would cost memory; most container runtimes split lines here."""
 
 MAX_KEY_LINES = 256
 """Lines masked after the beginning of a private key that never ends; the largest keys in use have about 200."""
-
-
-def marker(why: str) -> str:
-    """Return the text that stands in the place of what was taken out."""
-    return f"[redacted by Kubently: {why}]"
 
 
 _PRIVATE_KEY = marker("private key").encode()

@@ -7,15 +7,17 @@ Requests are described by `paths.parse`, so commands and proxied API requests me
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from kubently.errors import ConfigError, InvalidRequestError
-from kubently.kube._decisions import LABEL, NAME, Allow, Decision, Deny, document_of, list_of, words_of
+from kubently.kube import _documents
+from kubently.kube._decisions import Allow, Decision, Deny, document_of, list_of
+from kubently.kube._documents import Grant, SecretsMode
 from kubently.kube._narrowing import UNLIMITED, Limits, Narrowing
-from kubently.kube._scopes import is_cluster_scoped
+from kubently.kube._patterns import NO_PATTERNS, Patterns
+from kubently.kube._rules import Rule, Rules
 from kubently.kube.paths import READ_VERBS, SELF_REVIEWS, ApiRequest
 
 __all__ = [
@@ -25,8 +27,10 @@ __all__ = [
     "Allow",
     "Decision",
     "Deny",
+    "Grant",
     "Limits",
     "Narrowing",
+    "Patterns",
     "Policy",
     "Rule",
     "Rules",
@@ -37,95 +41,6 @@ __all__ = [
     "parse_policy",
     "rules",
 ]
-
-SecretsMode = Literal["none", "metadata"]
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """Which requests it is about, and what becomes of them. A field that is None matches everything."""
-
-    name: str
-    allows: bool
-    verbs: frozenset[str] | None = None
-    groups: frozenset[str] | None = None
-    resources: frozenset[str] | None = None
-    """Plurals; "pods" means pods and all its subresources, "pods/log" only that one."""
-    subresources: frozenset[str] | None = None
-    """The empty string stands for the resource itself."""
-    namespaces: frozenset[str] | None = None
-    names: frozenset[str] | None = None
-    covers_lists: bool = False
-    """Whether lists that would show what namespaces and names say are matched as well."""
-    paths: tuple[str, ...] = ()
-    """Patterns for requests that are not about resources: an exact path, or a prefix that ends in "/*". A rule with
-    paths matches such requests only, a rule without matches resource requests only."""
-    reason: str = ""
-    """May hold {verb}, {resource} (qualified) and {name}."""
-    hint: str = ""
-
-    def matches(self, request: ApiRequest) -> bool:
-        """Say whether this rule is about the request."""
-        if request.is_resource_request == bool(self.paths) or not _within(request.verb, self.verbs):
-            return False
-        if self.paths:
-            return any(_path_matches(pattern, request.path) for pattern in self.paths)
-        return (
-            _within(request.group, self.groups)
-            and self._names_resource(request)
-            and _within(request.subresource, self.subresources)
-            and (_within(request.namespace, self.namespaces) or self._lists_namespaces(request))
-            and (_within(request.name, self.names) or self._lists_names(request))
-        )
-
-    def _lists_namespaces(self, request: ApiRequest) -> bool:
-        lists_all = request.verb in ("list", "watch") and not request.namespace
-        return self.covers_lists and lists_all and not is_cluster_scoped(request)
-
-    def _lists_names(self, request: ApiRequest) -> bool:
-        return self.covers_lists and not request.name
-
-    def _names_resource(self, request: ApiRequest) -> bool:
-        return _within(request.resource, self.resources) or _within(
-            f"{request.resource}/{request.subresource}", self.resources
-        )
-
-    def decide(self, request: ApiRequest) -> Decision:
-        """Return what becomes of a request that this rule matches."""
-        if self.allows:
-            return Allow(self.name)
-        words = {"verb": _GERUNDS[request.verb], "resource": request.qualified_resource, "name": request.name}
-        return Deny(self.name, _fill(self.reason, words), _fill(self.hint, words))
-
-
-Rules = tuple[Rule, ...]
-
-_GERUNDS = {
-    "get": "reading",
-    "list": "listing",
-    "watch": "watching",
-    "create": "creating",
-    "update": "replacing",
-    "patch": "patching",
-    "delete": "deleting",
-    "deletecollection": "deleting all",
-}
-
-
-def _within(value: str, choices: frozenset[str] | None) -> bool:
-    return choices is None or value in choices
-
-
-def _path_matches(pattern: str, path: str) -> bool:
-    return path.startswith(pattern[:-1]) if pattern.endswith("/*") else path == pattern
-
-
-def _fill(template: str, words: Mapping[str, str]) -> str:
-    """Put words into a sentence; braces that are not ours stay (str.format would read attributes from them)."""
-    for key, word in words.items():
-        template = template.replace("{" + key + "}", word)
-    return template
-
 
 # ---- the table
 
@@ -188,12 +103,23 @@ def _write_rules() -> Iterable[Rule]:
         )
 
 
-def _secret_rules(mode: SecretsMode) -> Iterable[Rule]:
+def _secret_rules(mode: SecretsMode, grants: frozenset[Grant]) -> Iterable[Rule]:
+    """Refuse Secrets; where their metadata may be read Helm is still refused: it would take blanked data for none."""
+    is_helm_granted = "helm-releases" in grants
+    if not is_helm_granted:
+        yield Rule(
+            "helm-releases",
+            allows=False,
+            as_helm=True,
+            reason="Helm keeps its releases in Secrets, and those of this cluster are not shown through Kubently",
+            hint="`grants: [helm-releases]` in the executor's policy makes `helm list`, `get` and `status` work",
+        )
     if mode == "none":
         yield Rule(
             "no-secrets",
             allows=False,
             resources=frozenset({"secrets"}),
+            as_helm=False if is_helm_granted else None,
             reason="Secrets are not shown through Kubently",
             hint=_SECRETS_HINT,
         )
@@ -213,6 +139,8 @@ def _own_secret_rules(own: tuple[str, str] | None) -> Iterable[Rule]:
 
 
 def _read_rules() -> Iterable[Rule]:
+    # Reached where the grant took away the refusals above.
+    yield Rule("helm-releases", allows=True, as_helm=True)
     yield Rule(
         "read-logs",
         allows=True,
@@ -241,14 +169,20 @@ def _read_rules() -> Iterable[Rule]:
     )
 
 
-def rules(*, secrets: SecretsMode = "none", own_secret: tuple[str, str] | None = None, extra: Rules = ()) -> Rules:
+def rules(
+    *,
+    secrets: SecretsMode = "none",
+    grants: frozenset[Grant] = frozenset(),
+    own_secret: tuple[str, str] | None = None,
+    extra: Rules = (),
+) -> Rules:
     """Return the table: first what is never allowed, then denials of the operator (*extra*), then what may be read."""
     return (
         *_subresource_rules(),
         *_review_rules(),
         *_write_rules(),
         *_own_secret_rules(own_secret),
-        *_secret_rules(secrets),
+        *_secret_rules(secrets, grants),
         *extra,
         *_read_rules(),
     )
@@ -266,16 +200,20 @@ class Policy:
 
     secrets: SecretsMode = "none"
     """"metadata": Secrets may be read, and their data is blanked before it leaves the cluster."""
+    grants: frozenset[Grant] = frozenset()
+    """"helm-releases": Helm's own Secrets may be read as Helm asks for them, with values and Secrets blanked inside."""
     denials: Rules = ()
     """Further denials of the operator."""
     narrowing: Narrowing = UNLIMITED
     """Limits for everybody."""
     own_secret: tuple[str, str] | None = None
     """Namespace and name of the executor's own Secret."""
+    patterns: Patterns = NO_PATTERNS
+    """What else is taken out of text."""
     rules: Rules = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        table = rules(secrets=self.secrets, own_secret=self.own_secret, extra=self.denials)
+        table = rules(secrets=self.secrets, grants=self.grants, own_secret=self.own_secret, extra=self.denials)
         object.__setattr__(self, "rules", table)
 
 
@@ -297,66 +235,27 @@ def _first_match(request: ApiRequest, table: Rules) -> Decision:
     return Deny("default", "no rule of the policy allows this request")
 
 
+_KEYS = frozenset({"mode", "secrets", "ownSecret", "grants", "deny", "narrow", "redact"})
+
+
 def parse_policy(value: object) -> Policy:
-    """Read a policy document: mode ("read-only", required), secrets, ownSecret, deny (a list of rules), narrow.
+    """Read a policy document: mode ("read-only", required), secrets, ownSecret, grants, deny, narrow, redact.
 
     Raises ConfigError for anything unknown or unreadable, so that nobody runs under another policy than was written.
     """
-    document = document_of(value, "a policy", frozenset({"mode", "secrets", "ownSecret", "deny", "narrow"}))
+    document = document_of(value, "a policy", _KEYS)
     if document.get("mode") != "read-only":
         raise ConfigError(
             f"the policy's mode is {document.get('mode')!r}",
             hint='the only mode is "read-only", and it must be written',
         )
     return Policy(
-        secrets=_secrets_mode(document.get("secrets", "none")),
-        denials=tuple(_denial(item, index) for index, item in enumerate(list_of(document, "deny"))),
+        secrets=_documents.secrets_mode(document.get("secrets", "none")),
+        grants=_documents.grants(document),
+        denials=tuple(_documents.denial(item, index) for index, item in enumerate(list_of(document, "deny"))),
         narrowing=Narrowing.from_json(document["narrow"]) if "narrow" in document else UNLIMITED,
-        own_secret=_own_secret(document["ownSecret"]) if "ownSecret" in document else None,
-    )
-
-
-def _secrets_mode(value: object) -> SecretsMode:
-    match value:
-        case "none":
-            return "none"
-        case "metadata":
-            return "metadata"
-        case _:
-            raise ConfigError(f"secrets is {value!r}", hint='it is "none" or "metadata"')
-
-
-def _own_secret(value: object) -> tuple[str, str]:
-    document = document_of(value, "ownSecret", frozenset({"namespace", "name"}))
-    namespace, name = document.get("namespace"), document.get("name")
-    if not (isinstance(namespace, str) and isinstance(name, str) and namespace and name):
-        raise ConfigError("ownSecret needs a namespace and a name")
-    return namespace, name
-
-
-_DENIAL_KEYS = frozenset({"name", "reason", "verbs", "groups", "resources", "subresources", "namespaces", "names"})
-_VERB = re.compile("|".join(sorted(READ_VERBS)))
-_GROUP = re.compile(r"|[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?")
-_SUBRESOURCE = re.compile(r"|[a-z]{1,63}")
-_PLURAL = re.compile(r"[a-z0-9][-a-z0-9]{0,62}(?:/[a-z]{1,63})?")
-
-
-def _denial(value: object, index: int) -> Rule:
-    document = document_of(value, f"deny[{index}]", _DENIAL_KEYS)
-    name, reason = document.get("name"), document.get("reason", "")
-    if not (isinstance(name, str) and LABEL.fullmatch(name) and isinstance(reason, str) and len(reason) <= 500):
-        raise ConfigError(f"deny[{index}] needs a name of a-z, 0-9 and '-', and a reason of at most 500 characters")
-    return Rule(
-        name,
-        allows=False,
-        verbs=words_of(document, "verbs", _VERB),
-        groups=words_of(document, "groups", _GROUP),
-        resources=words_of(document, "resources", _PLURAL),
-        subresources=words_of(document, "subresources", _SUBRESOURCE),
-        namespaces=words_of(document, "namespaces", LABEL),
-        names=words_of(document, "names", NAME),
-        covers_lists=True,
-        reason=reason or "{verb} {resource} is refused by the policy of this cluster",
+        own_secret=_documents.own_secret(document["ownSecret"]) if "ownSecret" in document else None,
+        patterns=Patterns.from_json(document["redact"]) if "redact" in document else NO_PATTERNS,
     )
 
 

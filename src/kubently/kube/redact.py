@@ -12,7 +12,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from kubently.kube._text import TextRedactor, is_sensitive_name, marker, redact_text, redact_words
+from kubently.kube._patterns import marker
+from kubently.kube._text import TextRedactor, is_sensitive_name, redact_text, redact_words
 from kubently.kube.policy import SecretsMode
 
 __all__ = ["TextRedactor", "is_sensitive_name", "marker", "redact_object", "redact_text", "redact_words"]
