@@ -18,7 +18,8 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 
 from kubently.executor.apiserver import ApiServer
-from kubently.executor.kubeapi import Caller, KubeApi
+from kubently.executor.caller import Caller
+from kubently.executor.kubeapi import KubeApi
 from kubently.executor.proxy import Proxy
 from kubently.executor.target import from_kubeconfig
 from kubently.kube.policy import DEFAULT_POLICY

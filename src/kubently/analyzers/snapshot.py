@@ -58,8 +58,8 @@ class Snapshot:
     """Tails of logs."""
     blind: tuple[Blind, ...] = ()
     """What could not be read, or not in full."""
-    namespace: str | None = None
-    """The only namespace that was read, or None for all."""
+    namespaces: frozenset[str] | None = None
+    """The only namespaces that were read, or None for all."""
 
     @classmethod
     def of(
@@ -69,7 +69,7 @@ class Snapshot:
         read_at: datetime,
         logs: Mapping[LogKey, str] | None = None,
         blind: Iterable[Blind] = (),
-        namespace: str | None = None,
+        namespaces: Iterable[str] | None = None,
     ) -> Snapshot:
         """Make a snapshot from loose objects, as an archive holds them.
 
@@ -82,7 +82,7 @@ class Snapshot:
             resource = resource_of(objects.group(member), objects.kind(member))
             if resource is not None and isinstance(member, Mapping):
                 found.setdefault(resource, []).append(member)
-        return cls(found, read_at, logs or {}, gaps, namespace)
+        return cls(found, read_at, logs or {}, gaps, None if namespaces is None else frozenset(namespaces))
 
     # ---- objects
 
@@ -129,7 +129,7 @@ class Snapshot:
         """Say whether an object that is not here does not exist: the resource was read, in full, there."""
         if resource not in self.resources or str(resource) in self._gaps:
             return False
-        return self.namespace is None or not resource.is_namespaced or namespace == self.namespace
+        return self.namespaces is None or not resource.is_namespaced or namespace in self.namespaces
 
     # ---- events, logs, time
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import TypeGuard
 
 from kubently.archive import cells, events
 from kubently.archive.cells import AGE, NAME, NONE, UNKNOWN, Cell, Column, Layout
@@ -184,9 +185,13 @@ def _signing_request(item: objects.KubeObject, now: datetime) -> list[Cell]:
         cells.age(item, now),
         objects.text(spec, "signerName") or NONE,
         objects.text(spec, "username"),
-        NONE if seconds is None else cells.human_duration(timedelta(seconds=seconds)),
+        cells.human_duration(timedelta(seconds=seconds)) if _is_int32(seconds) else NONE,
         _signing_state(item),
     ]
+
+
+def _is_int32(value: object) -> TypeGuard[int]:
+    return type(value) is int and abs(value) < 2**31
 
 
 def _signing_state(item: objects.KubeObject) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from kubently.auth import digests
 from kubently.errors import ConflictError, InvalidRequestError, NotFoundError
-from kubently.schema import KeyInfo, Principal, Role
+from kubently.schema import KeyInfo, Limit, Principal, Role
 from kubently.store import ABSENT, Store
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,62}")
@@ -55,7 +55,9 @@ class ApiKeys:
         stored = await self._store.get(f"auth:key:{key_id.decode()}") if key_id else None
         return Holder(key_id.decode(), _principal(json.loads(stored))) if key_id and stored else None
 
-    async def create(self, name: str, role: Role, clusters: Sequence[str] = ("*",)) -> tuple[KeyInfo, str]:
+    async def create(
+        self, name: str, role: Role, clusters: Sequence[str] = ("*",), limits: Sequence[Limit] = ()
+    ) -> tuple[KeyInfo, str]:
         """Make a key and return it with its secret, which is not kept. Raises ConflictError when the name is taken."""
         if not _NAME.fullmatch(name):
             raise InvalidRequestError(f"{name[:80]!r} cannot name a key", hint="use letters, digits and . _ @ -")
@@ -65,7 +67,14 @@ class ApiKeys:
         if not await self._store.put(f"auth:key-name:{name}", key_id.encode(), expected=ABSENT):
             raise ConflictError(f"there is a key named {name!r} already", hint="revoke it first or take another name")
         secret = f"kbk_{key_id}_{digests.new_secret()}"
-        info = KeyInfo(id=key_id, name=name, role=role, clusters=tuple(clusters), created_at=self._now())
+        info = KeyInfo(
+            id=key_id,
+            name=name,
+            role=role,
+            clusters=tuple(clusters),
+            limits=tuple(limits),
+            created_at=self._now(),
+        )
         record = {**info.model_dump(mode="json"), "digest": digests.digest(secret)}
         await self._store.put(f"auth:key:{key_id}", json.dumps(record).encode())
         return info, secret
@@ -93,4 +102,9 @@ class ApiKeys:
 
 
 def _principal(record: Mapping[str, Any]) -> Principal:
-    return Principal(name=f"key:{record['name']}", role=Role(record["role"]), clusters=tuple(record["clusters"]))
+    return Principal(
+        name=f"key:{record['name']}",
+        role=Role(record["role"]),
+        clusters=tuple(record["clusters"]),
+        limits=tuple(map(Limit.model_validate, record["limits"])),
+    )

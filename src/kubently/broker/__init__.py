@@ -1,6 +1,6 @@
 """The rules around one request to a cluster."""
 
-from kubently.broker import fanout
+from kubently.broker import fanout, narrowing
 from kubently.broker.admission import Admission
 from kubently.broker.audit import Audit
 from kubently.broker.commands import Commands, Running, new_request_id
@@ -18,5 +18,6 @@ __all__ = [
     "Running",
     "Slots",
     "fanout",
+    "narrowing",
     "new_request_id",
 ]

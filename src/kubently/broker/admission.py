@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from kubently.auth import ExecutorTokens, grants
+from kubently.broker import narrowing
+from kubently.errors import PermissionDeniedError
 from kubently.fleet import Fleet
-from kubently.kube.policy import SecretsMode
+from kubently.kube.policy import Policy
 from kubently.schema import ClusterId, Permission, Principal
 
 
@@ -18,9 +22,20 @@ class Admission:
     async def require(self, principal: Principal, cluster: ClusterId, permission: Permission) -> None:
         """Raise PermissionDeniedError or ClusterNotFoundError. A cluster counts as known once it has a token."""
         grants.require_cluster(principal, cluster, permission)
+        limits = narrowing.of(principal, cluster)
+        if limits is not None and not limits.narrowings:
+            raise PermissionDeniedError(
+                f"the limits of {principal.name} give nothing in {cluster}",
+                hint="ask an administrator for a key with other limits",
+            )
         if not self._fleet.knows(cluster) and not await self._tokens.is_known(cluster):
             raise grants.unknown_cluster(cluster)
 
-    def secrets_mode(self, cluster: ClusterId) -> SecretsMode:
-        """The executor's mode as it tells it, for the early and explained no; it decides by itself all the same."""
-        return "metadata" if self._fleet.capability(cluster, "secrets") == "metadata" else "none"
+    def policy(self, cluster: ClusterId) -> Policy:
+        """The executor's policy as far as it tells, for an early and explained no; its own decision counts."""
+        return _policy(self._fleet.capability(cluster, "secrets"))
+
+
+@cache
+def _policy(secrets: str) -> Policy:
+    return Policy(secrets="metadata" if secrets == "metadata" else "none")

@@ -13,6 +13,7 @@ from typing import Any
 import anyio
 
 from kubently import wire
+from kubently.broker import narrowing
 from kubently.broker.admission import Admission
 from kubently.broker.audit import Audit, Entry
 from kubently.broker.limits import Slots
@@ -91,7 +92,7 @@ class Commands:
         text = shlex.join(redact.redact_words(command.argv))
         try:
             # A courtesy: the executor decides again, and its word counts.
-            argv_policy.parse(command.argv, secrets=self._admission.secrets_mode(cluster))
+            argv_policy.parse(command.argv, secrets=self._admission.policy(cluster).secrets)
         except KubentlyError as error:
             await self._audit.deny(principal, cluster, "command", text, request_id=request_id, outcome=error.code)
             raise
@@ -135,7 +136,7 @@ class Commands:
         self, principal: Principal, cluster: ClusterId, command: Command, entry: Entry, request_id: str, key: str
     ) -> tuple[Stream, str]:
         body: dict[str, Any] = {"id": entry.id, "argv": command.argv, "timeout": command.timeout}
-        fields = _fields(principal, request_id)
+        fields = _fields(principal, cluster, request_id)
         bound = await self._bound(principal, cluster, command, key) if key else None
         if bound is not None:
             return await self._replay(cluster, fields, body | {"id": bound["id"], "replay": True}, bound["instance"])
@@ -192,13 +193,12 @@ def new_request_id() -> str:
     return secrets.token_hex(8)
 
 
-def _fields(principal: Principal, request_id: str) -> list[wire.Field]:
+def _fields(principal: Principal, cluster: ClusterId, request_id: str) -> list[wire.Field]:
     return [
         (b":method", b"POST"),
         (b":path", b"/commands"),
         (b"content-type", b"application/json"),
-        (b"x-kubently-principal", principal.name.encode("ascii", "replace")),
-        (b"x-request-id", request_id.encode("ascii", "replace")),
+        *narrowing.caller_fields(principal, cluster, request_id),
     ]
 
 

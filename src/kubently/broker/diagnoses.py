@@ -9,6 +9,7 @@ import anyio
 import httpx
 
 from kubently import analyzers, kubeclient
+from kubently.broker import narrowing
 from kubently.broker.admission import Admission
 from kubently.broker.audit import Audit
 from kubently.errors import ExecutorOfflineError
@@ -42,12 +43,13 @@ class Diagnoses:
     async def _diagnose(
         self, cluster: ClusterId, namespace: str | None, principal: Principal, request_id: str
     ) -> Diagnosis:
-        headers = {"x-kubently-principal": principal.name, "x-request-id": request_id}
+        limits = narrowing.of(principal, cluster)
+        wanted = frozenset({namespace}) if namespace else limits.namespaces if limits else None
         try:
             async with httpx.AsyncClient(
                 transport=self._transport,
                 base_url=f"http://{cluster}/k8s",
-                headers=headers,
+                headers=narrowing.caller_fields(principal, cluster, request_id),
                 timeout=None,  # noqa: S113  # collect() has its own deadline, and the tunnel its liveness
                 trust_env=False,
             ) as client:
@@ -55,7 +57,7 @@ class Diagnoses:
                     kubeclient.KubeClient(client),
                     analyzers=analyzers.ANALYZERS,
                     now=datetime.now(UTC),
-                    namespace=namespace,
+                    namespaces=wanted,
                     timeout=TIMEOUT,
                 )
         except httpx.TransportError as error:

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterable
 
 from kubently import wire
+from kubently.broker import narrowing
 from kubently.broker.admission import Admission
 from kubently.broker.audit import Audit
 from kubently.broker.limits import Slots
@@ -56,7 +57,8 @@ class KubernetesRequests:
         """
         await self._admission.require(principal, cluster, Permission.RUN)
         request = paths.parse(method, path, query)
-        decision = policy.decide(request, policy.Policy(secrets=self._admission.secrets_mode(cluster)))
+        limits = narrowing.of(principal, cluster) or policy.UNLIMITED
+        decision = policy.decide(request, self._admission.policy(cluster), limits)
         if isinstance(decision, policy.Deny):
             await self._audit.deny(
                 principal, cluster, "kubernetes", str(request), request_id=request_id, outcome=decision.rule
@@ -82,8 +84,7 @@ class KubernetesRequests:
                 (b":method", request.method.encode()),
                 (b":path", b"/k8s" + target),
                 *forwarded,
-                (b"x-kubently-principal", principal.name.encode("ascii", "replace")),
-                (b"x-request-id", request_id.encode()),
+                *narrowing.caller_fields(principal, cluster, request_id),
             ]
             stream, _ = await self._fleet.open(cluster, head)
             try:

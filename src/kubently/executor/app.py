@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubently.errors import CommandUnknownError, InvalidRequestError, KubentlyError, NotFoundError, TunnelError
-from kubently.executor.kubeapi import Caller, KubeApi
+from kubently.executor import caller as callers
+from kubently.executor.caller import Caller
+from kubently.executor.kubeapi import KubeApi
 from kubently.executor.kubectl import Kubectl
 from kubently.executor.outcomes import Kept, Outcomes
 from kubently.kube import kubectl as argv_policy
@@ -34,11 +36,7 @@ class ExecutorApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request of the control plane; a refusal is a problem document."""
-        headers = dict(scope["headers"])
-        caller = Caller(
-            principal=headers.get(b"x-kubently-principal", b"").decode("latin-1"),
-            request_id=headers.get(b"x-request-id", b"").decode("latin-1"),
-        )
+        caller = Caller()
         path: bytes = scope["raw_path"]
         started = False
 
@@ -48,6 +46,7 @@ class ExecutorApp:
             await send(message)
 
         try:
+            caller = callers.read(scope["headers"])
             if path.startswith(b"/k8s/"):
                 await self._kube_api.serve(scope, receive, noted, path=path[4:], caller=caller)
             elif path == b"/commands" and scope["method"] == "POST":

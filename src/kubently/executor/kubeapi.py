@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from kubently.errors import InvalidRequestError, KubentlyError
 from kubently.executor import redaction
 from kubently.executor.apiserver import ApiServer, Response, UpstreamError
+from kubently.executor.caller import Caller
 from kubently.kube import headers, members, paths, policy
 from kubently.tunnel import Receive, Scope, Send, read_body
 
@@ -22,16 +22,6 @@ log = logging.getLogger(__name__)
 
 _MAX_BODY = 64 * 1024
 """Bytes of a request body: only the three self reviews have one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """For whom a request is made."""
-
-    principal: str = ""
-    request_id: str = ""
-    limits: policy.Narrowing | policy.Limits = policy.UNLIMITED
-    """What this principal's key may read."""
 
 
 class KubeApi:

@@ -18,7 +18,7 @@ from pathlib import Path
 import anyio
 
 from kubently.errors import CommandError, ConfigError, TooManyCommandsError
-from kubently.executor.kubeapi import Caller
+from kubently.executor.caller import Caller
 from kubently.executor.proxy import Door, Proxy
 from kubently.executor.sandbox import Sandbox
 from kubently.kube.kubectl import KubectlCommand

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kubently import trust
-from kubently.executor.kubeapi import Caller, KubeApi
+from kubently.executor.caller import Caller
+from kubently.executor.kubeapi import KubeApi
 from kubently.listen import listen, while_connected
 from kubently.tunnel import Message, Receive, Scope, Send
 

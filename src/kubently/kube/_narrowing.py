@@ -50,6 +50,11 @@ class Narrowing:
         limits = {"namespaces": self.namespaces, "resources": self.resources, "names": self.names}
         return {key: sorted(values) for key, values in limits.items() if values is not None}
 
+    def __str__(self) -> str:
+        what = _series(self.resources) if self.resources else "everything"
+        where = f" in {_series(self.namespaces)}" if self.namespaces else ""
+        return what + where + (f" named {_series(self.names)}" if self.names else "")
+
     def denial(self, request: ApiRequest) -> Deny | None:
         """Return why a request is outside, or None if it is inside."""
         if not request.is_resource_request or (request.group, request.resource) in SELF_REVIEWS:
@@ -88,8 +93,6 @@ UNLIMITED = Narrowing()
 MAX_LIMITS_BYTES = 8 * 1024
 """Of limits as JSON: they travel with every request."""
 
-_CLOSENESS = ("narrowed-resource", "narrowed-namespace", "narrowed-name")
-
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -126,15 +129,14 @@ class Limits:
         return frozenset(found)
 
     def denial(self, request: ApiRequest) -> Deny | None:
-        """Return why a request is outside of all, by the narrowing that comes closest; None if it is inside of one."""
-        closest: Deny | None = None
-        for item in self.narrowings:
-            denial = item.denial(request)
-            if denial is None:
-                return None
-            if closest is None or _CLOSENESS.index(denial.rule) > _CLOSENESS.index(closest.rule):
-                closest = denial
-        return closest or Deny("narrowed-cluster", "your key's limits give you nothing in this cluster")
+        """Return why a request is outside of all, or None if it is inside of one."""
+        denials = [denial for item in self.narrowings if (denial := item.denial(request))]
+        if len(denials) < len(self.narrowings):
+            return None
+        if len(denials) == 1:
+            return denials[0]
+        choices = "; or ".join(map(str, self.narrowings)) or "nothing in this cluster"
+        return Deny("narrowed", f"{request} is outside of what you may read here", f"you may read {choices}")
 
 
 def _series(words: Iterable[str]) -> str:

@@ -13,6 +13,11 @@ from kubently.errors import InvalidRequestError
 
 Field = tuple[bytes, bytes]
 
+PRINCIPAL = b"x-kubently-principal"
+LIMITS = b"x-kubently-limits"
+REQUEST_ID = b"x-request-id"
+"""What the control plane tells an executor about the caller; without LIMITS there are none."""
+
 _REQUEST = frozenset(
     {
         b"accept",

@@ -7,7 +7,7 @@ raised as the transport raises them.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -37,6 +37,16 @@ class Listing:
     """How many more the apiserver says there are; 0 if it does not say."""
     served_at: datetime | None
     """The Date of the first answer: the cluster's clock."""
+
+    @classmethod
+    def joined(cls, parts: Sequence[Listing]) -> Listing:
+        """Several listings of the same resource as one."""
+        return cls(
+            tuple(member for part in parts for member in part.members),
+            is_complete=all(part.is_complete for part in parts),
+            remaining=sum(part.remaining for part in parts),
+            served_at=next((part.served_at for part in parts if part.served_at), None),
+        )
 
 
 class KubeClient:

@@ -39,19 +39,19 @@ async def collect(
     *,
     analyzers: Iterable[Analyzer],
     now: datetime,
-    namespace: str | None = None,
+    namespaces: Iterable[str] | None = None,
     max_objects: int = 50_000,
     log_lines: int = 200,
     timeout: float = 30.0,
 ) -> Snapshot:
-    """Read what *analyzers* need of one namespace or of all.
+    """Read what *analyzers* need of some namespaces or (None) of all.
 
     *now* is the snapshot's time only if the apiserver sends no Date. *timeout* in seconds bounds the whole reading;
     *max_objects* is exceeded by at most one page for each request in flight. Raises what the transport raises if the
     cluster cannot be reached at all.
     """
     chosen = tuple(analyzers)
-    collector = _Collector(client, namespace, max_objects, log_lines, timeout)
+    collector = _Collector(client, namespaces, max_objects, log_lines, timeout)
     with anyio.move_on_after(timeout):
         await collector.read_resources(_needed(chosen))
         if any(item.needs_logs for item in chosen):
@@ -70,10 +70,15 @@ class _Collector:
     """One reading in progress."""
 
     def __init__(
-        self, client: KubeClient, namespace: str | None, max_objects: int, log_lines: int, timeout: float
+        self,
+        client: KubeClient,
+        namespaces: Iterable[str] | None,
+        max_objects: int,
+        log_lines: int,
+        timeout: float,
     ) -> None:
         self._client = client
-        self._namespace = namespace
+        self._namespaces = None if namespaces is None else sorted(namespaces)
         self._max_objects = max_objects
         self._log_lines = log_lines
         self._timeout = timeout
@@ -105,7 +110,7 @@ class _Collector:
             read_at=min(dates, default=now),
             logs=dict(self._logs),
             blind=(*self._blind, *late),
-            namespace=self._namespace,
+            namespaces=None if self._namespaces is None else frozenset(self._namespaces),
         )
 
     def raise_if_unreachable(self) -> None:
@@ -125,7 +130,7 @@ class _Collector:
     async def _list(self, resource: Resource) -> None:
         name = str(resource)
         try:
-            listing = await self._client.list(resource, namespace=self._namespace, take=self._take)
+            listing = await self._listing(resource)
         except (KubentlyError, httpx.TransportError) as error:
             self._miss(name, error)
             return
@@ -135,6 +140,22 @@ class _Collector:
             more = f", about {listing.remaining} more exist" if listing.remaining else ""
             read = f"only {len(listing.members)} were read{more}"
             self._blind.append(Blind(resource=name, reason=f"{read}: the limit is {self._max_objects} objects in all"))
+
+    async def _listing(self, resource: Resource) -> Listing:
+        if self._namespaces is None or not resource.is_namespaced:
+            return await self._client.list(resource, take=self._take)
+        parts: list[Listing] = []
+        failures: dict[str, KubeError] = {}
+        for name in self._namespaces:
+            try:
+                parts.append(await self._client.list(resource, namespace=name, take=self._take))
+            except KubeError as error:
+                failures[name] = error
+        if failures and not parts:
+            raise next(iter(failures.values()))
+        for name, error in failures.items():
+            self._blind.append(Blind(resource=str(resource), reason=f"namespace {name}: {_reason(error)}"))
+        return Listing.joined(parts)
 
     async def _read_log(self, group: tuple[LogKey, ...]) -> None:
         """Read the runs of one container; only if none can be read is that worth a word."""

@@ -36,6 +36,17 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
 }
 
 
+class Limit(Frozen):
+    """A part of some clusters that a key may read; a field that is null sets no limit there."""
+
+    clusters: tuple[str, ...] = ("*",)
+    """Shell-style patterns of the cluster ids that it is about."""
+    namespaces: tuple[str, ...] | None = None
+    resources: tuple[str, ...] | None = None
+    """"pods", "pods/log", "deployments.apps", "*.apps", "*/status"; as in RBAC without their subresources."""
+    names: tuple[str, ...] | None = None
+
+
 class Principal(Frozen):
     """An authenticated caller."""
 
@@ -44,6 +55,8 @@ class Principal(Frozen):
     role: Role
     clusters: tuple[str, ...] = ("*",)
     """Shell-style patterns of the cluster ids it may see."""
+    limits: tuple[Limit, ...] = ()
+    """What it may read there: what one of these lets in. Empty: everything."""
 
 
 class KeyInfo(Frozen):
@@ -53,6 +66,7 @@ class KeyInfo(Frozen):
     name: str
     role: Role
     clusters: tuple[str, ...]
+    limits: tuple[Limit, ...] = ()
     created_at: datetime
 
 
@@ -75,6 +89,8 @@ class KeyRequest(Frozen):
     name: str
     role: Role = Role.OPERATOR
     clusters: tuple[str, ...] = ("*",)
+    limits: tuple[Limit, ...] = ()
+    """Empty: everything in these clusters. Administrators have none."""
 
 
 class NewKey(Frozen):

@@ -69,7 +69,7 @@ def test_what_was_not_read_in_full_may_exist() -> None:
 
 
 def test_other_namespaces_than_the_one_read_are_not_complete() -> None:
-    taken = snapshot(namespace="shop")
+    taken = snapshot(namespaces=["shop"])
 
     assert taken.is_complete(resources.SERVICES, "shop")
     assert not taken.is_complete(resources.SERVICES, "bank")

@@ -72,13 +72,20 @@ def test_tokens() -> None:
 
 
 def test_keys() -> None:
-    found = [
-        {"id": "1", "name": "ci", "role": "viewer", "clusters": ["prod-*", "x"], "created_at": "2026-01-02T03:04:05.6Z"}
-    ]
+    ci = {
+        "id": "1",
+        "name": "ci",
+        "role": "viewer",
+        "clusters": ["prod-*", "x"],
+        "created_at": "2026-01-02T03:04:05.6Z",
+    }
+    limits = [{"clusters": ["*"], "namespaces": ["shop", "bank"], "resources": ["pods"], "names": None}]
+    found = [ci, {**ci, "name": "shop", "limits": limits}]
 
     rows, as_json = shown("/api/v1/keys", found, "key", "list")
 
-    assert rows[1] == ["ci", "viewer", "prod-*,x", "2026-01-02T03:04:05"]
+    assert rows[1] == ["ci", "viewer", "prod-*,x", "-", "2026-01-02T03:04:05"]
+    assert rows[2][3:5] == ["namespaces=shop,bank", "resources=pods"]
     assert json.loads(as_json) == found
 
 
@@ -141,8 +148,8 @@ def test_new_key_has_the_role_and_clusters_that_were_asked_for() -> None:
         as_json = api.run("key", "create", "ci", "-o", "json")
 
     assert [r.body for r in api.requests] == [
-        {"name": "ci", "role": "viewer", "clusters": ["prod-*", "x"]},
-        {"name": "ci", "role": "operator", "clusters": ["*"]},
+        {"name": "ci", "role": "viewer", "clusters": ["prod-*", "x"], "limits": []},
+        {"name": "ci", "role": "operator", "clusters": ["*"], "limits": []},
     ]
     assert json.loads(as_json.stdout) == KEY
 

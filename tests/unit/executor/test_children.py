@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from kubently.errors import CommandError
-from kubently.executor.kubeapi import Caller
+from kubently.executor.caller import Caller
 from kubently.executor.kubectl import Kubectl
 from kubently.executor.proxy import Door
 from kubently.executor.sandbox import Sandbox

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from kubently.executor.apiserver import ApiServer, UpstreamError
-from kubently.executor.kubeapi import Caller, KubeApi
+from kubently.executor.caller import Caller
+from kubently.executor.kubeapi import KubeApi
 from kubently.executor.target import StaticCredential, Target
 from kubently.kube import policy
 

@@ -490,3 +490,59 @@ def test_what_cannot_be_parsed_is_a_bad_request() -> None:
 
     assert (status["code"], status["reason"]) == (400, "BadRequest")
     assert status["message"] == "the path is odd; write it plainly"
+
+
+# ---- limits of a key
+
+
+def limits(*narrowings: dict[str, list[str]]) -> policy.Limits:
+    return policy.Limits(tuple(map(Narrowing.from_json, narrowings)))
+
+
+def test_limits_add_up() -> None:
+    both = limits({"namespaces": ["a"], "resources": ["pods"]}, {"namespaces": ["b"]})
+
+    assert isinstance(decide(asked("GET /api/v1/namespaces/a/pods"), Policy(), both), Allow)
+    assert isinstance(decide(asked("GET /api/v1/namespaces/b/configmaps"), Policy(), both), Allow)
+    refused = decide(asked("GET /api/v1/namespaces/a/configmaps"), Policy(), both)
+    assert refused == Deny(
+        "narrowed",
+        "list configmaps in namespace a is outside of what you may read here",
+        "you may read pods in a; or everything in b",
+    )
+
+
+def test_one_limit_says_what_it_lacks() -> None:
+    refused = decide(asked("GET /api/v1/pods"), Policy(), limits({"namespaces": ["a"]}))
+
+    assert isinstance(refused, Deny) and refused.rule == "narrowed-namespace" and refused.hint == "use -n a"
+
+
+def test_limits_that_give_nothing_let_nothing_in() -> None:
+    assert isinstance(decide(asked("GET /api/v1/pods"), Policy(), limits()), Deny)
+
+
+def test_limits_give_nothing_that_the_table_denies() -> None:
+    asks = asked("GET /api/v1/namespaces/a/secrets/db")
+
+    refused = decide(asks, Policy(), limits({"resources": ["secrets"]}))
+
+    assert isinstance(refused, Deny) and refused.rule == "no-secrets"
+
+
+def test_limits_survive_their_journey() -> None:
+    sent = limits({"namespaces": ["a"], "names": ["x y"]}, {"resources": ["*.apps"]})
+
+    assert policy.Limits.decode(sent.encode()) == sent
+    assert limits().encode() == b"[]" and policy.Limits.decode(b"[]") == limits()
+
+
+@pytest.mark.parametrize("value", [b"", b"{}", b"null", b"[3]", b'[{"namespace":["a"]}]', b"[" * 9000, b"\xff"])
+def test_unreadable_limits_are_errors(value: bytes) -> None:
+    with pytest.raises(ConfigError):
+        policy.Limits.decode(value)
+
+
+def test_limits_too_long_to_travel_are_errors() -> None:
+    with pytest.raises(ConfigError, match="over 8192 bytes"):
+        limits({"names": [f"name-{number}" for number in range(1000)]}).encode()

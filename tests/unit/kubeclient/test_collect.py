@@ -185,3 +185,17 @@ async def test_a_collected_snapshot_is_diagnosed() -> None:
     assert [item.code for item in report.findings] == ["pod/crash-loop"]
     assert "no database" in report.findings[0].title
     assert "secrets" in {gap.resource for gap in report.coverage.blind}
+
+
+async def test_a_namespace_that_is_refused_leaves_the_others() -> None:
+    shop, bank = (f"/api/v1/namespaces/{name}/pods" for name in ("shop", "bank"))
+    apiserver = Apiserver({shop: [pod("web-1")]})
+    apiserver.refused[bank] = 403
+
+    snapshot = await collect(
+        apiserver.client(), analyzers=reading(resources.PODS), now=NOW, namespaces=["shop", "bank"]
+    )
+
+    assert [member["metadata"]["name"] for member in snapshot.members(resources.PODS)] == ["web-1"]
+    assert not snapshot.is_complete(resources.PODS, "shop")
+    assert [gap.reason.partition(": ")[0] for gap in snapshot.blind] == ["namespace bank"]

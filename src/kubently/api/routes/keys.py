@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fastapi import APIRouter
 
 from kubently.api.routes.context import Here
 from kubently.auth import grants
-from kubently.schema import KeyInfo, KeyRequest, NewKey, Permission, Principal
+from kubently.broker import narrowing
+from kubently.schema import KeyInfo, KeyRequest, Limit, NewKey, Permission, Principal
 
 router = APIRouter(prefix="/api/v1", tags=["keys"])
 
@@ -29,8 +32,11 @@ async def create_key(request: KeyRequest, here: Here) -> NewKey:
     """The secret is shown once and stored as a digest."""
     here.require(Permission.MANAGE)
     grants.require_patterns(here.principal, request.clusters)
-    await here.record("key.create", f"{request.name} {request.role} {','.join(request.clusters)}")
-    info, secret = await here.services.keys.create(request.name, request.role, request.clusters)
+    narrowing.check(request.role, request.limits)
+    await here.record(
+        "key.create", f"{request.name} {request.role} {','.join(request.clusters)}{_described(request.limits)}"
+    )
+    info, secret = await here.services.keys.create(request.name, request.role, request.clusters, request.limits)
     return NewKey(info=info, key=secret)
 
 
@@ -42,3 +48,7 @@ async def revoke_key(name: str, here: Here) -> None:
     grants.require_patterns(here.principal, info.clusters)
     await here.record("key.revoke", name)
     await here.services.keys.revoke(name)
+
+
+def _described(limits: Sequence[Limit]) -> str:
+    return "".join(f" {limit.model_dump_json(exclude_none=True)}" for limit in limits)
