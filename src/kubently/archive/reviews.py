@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from kubently.archive import answers, asked, catalog, format, protobuf
-from kubently.kube import objects
+from kubently.archive import answers, asked, catalog, format
+from kubently.kube import objects, protobuf
 
 USER = "archive:viewer"
 GROUPS = ("system:authenticated",)

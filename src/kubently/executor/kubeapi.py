@@ -15,7 +15,7 @@ from kubently.errors import InvalidRequestError, KubentlyError
 from kubently.executor import redaction
 from kubently.executor.apiserver import ApiServer, Response, UpstreamError
 from kubently.executor.caller import Caller
-from kubently.kube import headers, members, paths, policy
+from kubently.kube import headers, members, objects, paths, policy, reviews
 from kubently.tunnel import Receive, Scope, Send, read_body
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,12 @@ class KubeApi:
         target = b"?".join(part for part in paths.build(request) if part)
         try:
             body = await read_body(receive, limit=_MAX_BODY) if creates else b""
-            if redaction.rewriter_for(request, self._rules) is not None:
+            review = _review(request, forwarded, body)
+            if request.resource == reviews.ACCESS and (deny := self._access_denial(review, caller)):
+                await _send_json(send, 201, reviews.denied_answer(review, deny))
+                return
+            rewriter = self._rewriter(request, review, caller)
+            if rewriter is not None:
                 forwarded = redaction.readable(request, forwarded)
             response = await self._api_server.request(request.method.encode(), target, forwarded, body)
         except KubentlyError as error:
@@ -56,10 +61,29 @@ class KubeApi:
             return
         try:
             # An error's body is a Status: it holds no object, and is no list.
-            rewriter = redaction.rewriter_for(request, self._rules) if response.status == 200 else None
-            await _relay(response, send, rewriter)
+            await _relay(response, send, rewriter if 200 <= response.status < 300 else None)
         finally:
             response.close()
+
+    def _access_denial(self, review: Mapping[str, Any], caller: Caller) -> policy.Deny | None:
+        return reviews.access_denial(review, self._rules, caller.limits)
+
+    def _rewriter(
+        self, request: paths.ApiRequest, review: Mapping[str, Any], caller: Caller
+    ) -> members.Rewriter | None:
+        if request.resource == reviews.RULES:
+            namespace = objects.text(review, "spec", "namespace")
+            return members.WholeRewriter(
+                lambda answer: reviews.restrict_rules(answer, namespace, self._rules, caller.limits)
+            )
+        return redaction.rewriter_for(request, self._rules)
+
+
+def _review(request: paths.ApiRequest, fields: list[headers.Field], body: bytes) -> Mapping[str, Any]:
+    """Read what a request asks about the caller's rights; empty for every other request."""
+    if request.verb != "create" or request.resource not in (reviews.ACCESS, reviews.RULES):
+        return {}
+    return reviews.parse(body, dict(fields).get(b"content-type", b"").decode("latin-1"), request.resource)
 
 
 async def _relay(response: Response, send: Send, rewriter: members.Rewriter | None) -> None:
@@ -77,9 +101,13 @@ async def _relay(response: Response, send: Send, rewriter: members.Rewriter | No
 
 
 async def _send_status(send: Send, status: Mapping[str, Any]) -> None:
-    body = json.dumps(status).encode()
+    await _send_json(send, int(status["code"]), status)
+
+
+async def _send_json(send: Send, status: int, value: Mapping[str, Any]) -> None:
+    body = json.dumps(value).encode()
     fields = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": int(status["code"]), "headers": fields})
+    await send({"type": "http.response.start", "status": status, "headers": fields})
     await send({"type": "http.response.body", "body": body})
 
 

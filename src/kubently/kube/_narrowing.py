@@ -50,6 +50,11 @@ class Narrowing:
         limits = {"namespaces": self.namespaces, "resources": self.resources, "names": self.names}
         return {key: sorted(values) for key, values in limits.items() if values is not None}
 
+    @property
+    def named_resources(self) -> frozenset[str]:
+        """The entries of `resources`; empty where there is no limit to them."""
+        return self.resources or frozenset()
+
     def __str__(self) -> str:
         what = _series(self.resources) if self.resources else "everything"
         where = f" in {_series(self.namespaces)}" if self.namespaces else ""
@@ -127,6 +132,11 @@ class Limits:
                 return None
             found |= item.namespaces
         return frozenset(found)
+
+    @property
+    def named_resources(self) -> frozenset[str]:
+        """The entries of all `Narrowing.resources`."""
+        return frozenset(entry for item in self.narrowings for entry in item.named_resources)
 
     def denial(self, request: ApiRequest) -> Deny | None:
         """Return why a request is outside of all, or None if it is inside of one."""

@@ -23,6 +23,7 @@ from kubently.kube.paths import READ_VERBS, SELF_REVIEWS, ApiRequest
 __all__ = [
     "DEFAULT_POLICY",
     "DEFAULT_RULES",
+    "READABLE_PATHS",
     "UNLIMITED",
     "Allow",
     "Decision",
@@ -69,6 +70,8 @@ _DISCOVERY_PATHS = (
     "/openapi/v3/*",
 )
 _HEALTH_PATHS = ("/healthz", "/healthz/*", "/livez", "/livez/*", "/readyz", "/readyz/*")
+READABLE_PATHS = (*_DISCOVERY_PATHS, *_HEALTH_PATHS)
+"""What can be read besides resources; "/*" at the end stands for all that lies below."""
 
 _SECRETS_HINT = "use your own access to the cluster for that"
 

@@ -153,8 +153,8 @@ class _Collector:
                 failures[name] = error
         if failures and not parts:
             raise next(iter(failures.values()))
-        for name, error in failures.items():
-            self._blind.append(Blind(resource=str(resource), reason=f"namespace {name}: {_reason(error)}"))
+        gaps = {name: _reason(failure) for name, failure in failures.items()}
+        self._blind += [Blind(resource=str(resource), reason=f"namespace {n}: {reason}") for n, reason in gaps.items()]
         return Listing.joined(parts)
 
     async def _read_log(self, group: tuple[LogKey, ...]) -> None:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubently.archive import app, asked, protobuf
+from kubently.archive import app, asked
+from kubently.kube import protobuf
 from kubently.archive.answers import RefusedError
 
 from .samples import archive

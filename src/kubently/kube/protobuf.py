@@ -1,6 +1,6 @@
 """Reads the self reviews that kubectl posts as Protobuf: only their text fields, only the ones that count.
 
-Everything else is JSON here. The envelope and the field numbers are those of k8s.io/apimachinery's runtime.Unknown and
+The envelope and the field numbers are those of k8s.io/apimachinery's runtime.Unknown and
 k8s.io/api/authorization/v1.
 """
 
