@@ -57,6 +57,13 @@ def alpha(clusters: Clusters) -> Cluster:
 
 
 @pytest.fixture(scope="session")
+def kinds(alpha: Cluster) -> str:
+    """A namespace of alpha with an object of every kind."""
+    content.fill_kinds(alpha)
+    return content.KINDS
+
+
+@pytest.fixture(scope="session")
 def fleet(clusters: Clusters, folder: Path) -> Iterator[Fleet]:
     """A running API with an executor for alpha (env=prod) and one for beta (env=test)."""
     api = ApiProcess(folder / "api")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from tests.testbed.cluster import Cluster
 
@@ -18,6 +21,9 @@ EXECUTOR = "kubently:executor"
 """The user of the executors, and of everything that the audit proof is about."""
 DIRECT = "direct"
 """A user with the same rights, who asks without Kubently."""
+
+KINDS = "kinds"
+"""The namespace of what `fill_kinds` makes."""
 
 _READER = "everything-reader"
 
@@ -33,6 +39,21 @@ def fill(cluster: Cluster) -> None:
     cluster.kubectl("wait", "--for=condition=Complete", "job/report", "-n", NAMESPACE, "--timeout=60s", timeout=90)
     cluster.set_logs(NAMESPACE, "queue-0", "first line\nsecond line\nthird line\n", previous="the container before\n")
     _break(cluster)
+
+
+def fill_kinds(cluster: Cluster) -> None:
+    """Make an object of every kind, and wait until the controllers have done their part."""
+    objects = list(yaml.safe_load_all(Path(__file__).with_name("kinds.yaml").read_text()))
+    definitions = [item for item in objects if item["kind"] in ("Namespace", "CustomResourceDefinition")]
+    cluster.create(*definitions)
+    cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+    cluster.create(*(item for item in objects if item not in definitions))
+    for name in ("deployment/web", "statefulset/queue", "daemonset/agent"):
+        cluster.kubectl("rollout", "status", name, "-n", KINDS, "--timeout=60s", timeout=90)
+    cluster.kubectl("wait", "--for=condition=Complete", "job/report", "-n", KINDS, "--timeout=60s", timeout=90)
+    for what in ("pvc/data", "pv/disk"):
+        cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Bound", what, "-n", KINDS, "--timeout=60s", timeout=90)
+    cluster.set_logs(KINDS, "solo", "alpha\nbeta\n\ngamma ünïcödé\n", previous="before\n")
 
 
 def _access() -> tuple[Mapping[str, Any], ...]:

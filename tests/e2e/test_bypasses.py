@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.compare import lines
 from tests.e2e.content import DIRECT, EXECUTOR, FORMS
 from tests.e2e.harness import ApiProcess, Cli, ExecutorProcess, Fleet, Result
-from tests.e2e.test_commands import assert_same, lines
+from tests.e2e.test_commands import assert_same
 from tests.testbed.cluster import Cluster
 
 DENIED, INVALID = 77, 64

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.compare import lines, normal
 from tests.e2e.content import DIRECT, FORMS
 from tests.e2e.harness import ADMIN_KEY, Fleet, Result, finish, read_until, run, started
-from tests.e2e.test_commands import lines, normal
 from tests.testbed.binaries import find_kubectl
 from tests.testbed.cluster import Cluster
 

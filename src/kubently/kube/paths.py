@@ -444,7 +444,8 @@ def _name_selected(field_selector: str) -> str:
     for term in _terms(field_selector):
         match = _TERM.fullmatch(term)
         if match is None:
-            _refuse(f"the field selector term {term[:80]!r} cannot be read")
+            # The API server's own words.
+            _refuse(f"invalid selector: {field_selector[:200]!r}; can't understand {term[:80]!r}")
         field, operator, value = match.groups()
         if field == "metadata.name" and operator != "!=":
             names.add(re.sub(r"\\(.)", r"\1", value))
