@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from kubently.errors import CommandUnknownError, InvalidRequestError, KubentlyError, NotFoundError, TunnelError
 from kubently.executor import caller as callers
 from kubently.executor.caller import Caller
 from kubently.executor.kubeapi import KubeApi
-from kubently.executor.kubectl import Kubectl
 from kubently.executor.outcomes import Kept, Outcomes
+from kubently.executor.output import Emit
 from kubently.kube import kubectl as argv_policy
 from kubently.kube.policy import SecretsMode
 from kubently.schema import MAX_TIMEOUT, Ending, problems
@@ -25,12 +25,20 @@ _MAX_REQUEST = 256 * 1024
 _MAX_ID = 64
 
 
+class Runner(Protocol):
+    """Runs commands."""
+
+    async def run(self, command: argv_policy.KubectlCommand, *, timeout: float, caller: Caller, emit: Emit) -> bytes:
+        """Run *command*, give its output to *emit* as it comes, and return the status record."""
+        ...
+
+
 class ExecutorApp:
     """The ASGI application behind the tunnel."""
 
-    def __init__(self, kube_api: KubeApi, kubectl: Kubectl, outcomes: Outcomes, *, secrets: SecretsMode) -> None:
+    def __init__(self, kube_api: KubeApi, runner: Runner, outcomes: Outcomes, *, secrets: SecretsMode) -> None:
         self._kube_api = kube_api
-        self._kubectl = kubectl
+        self._runner = runner
         self._outcomes = outcomes
         self._secrets = secrets
 
@@ -89,7 +97,7 @@ class ExecutorApp:
         status = _status(Ending.CANCELLED)
         try:
             await _start_records(send)
-            status = await self._kubectl.run(command, timeout=timeout, caller=caller, emit=emit)
+            status = await self._runner.run(command, timeout=timeout, caller=caller, emit=emit)
         except TunnelError:  # the caller left; whoever asks again hears that it was cancelled
             raise
         except KubentlyError as error:

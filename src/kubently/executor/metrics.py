@@ -4,3 +4,4 @@ from prometheus_client import Counter, Gauge
 
 CONNECTED = Gauge("kubently_executor_connected", "1 while a session to the API stands")
 DIALS = Counter("kubently_executor_dials", "Attempts to connect to the API", ["result"])
+COMMANDS = Counter("kubently_executor_commands", "Commands by how they were answered: native or kubectl", ["road"])

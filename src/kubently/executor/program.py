@@ -17,6 +17,7 @@ from kubently.executor.app import ExecutorApp
 from kubently.executor.health import HealthApp
 from kubently.executor.kubeapi import KubeApi
 from kubently.executor.kubectl import Kubectl, find_kubectl
+from kubently.executor.native import Native, Roads
 from kubently.executor.outcomes import Outcomes
 from kubently.executor.proxy import Proxy
 from kubently.executor.sandbox import Sandbox
@@ -66,7 +67,8 @@ async def run(
             max_children=settings.max_children,
             max_output=settings.max_output_bytes,
         )
-        app = ExecutorApp(kube_api, kubectl, Outcomes(clock=time.monotonic), secrets=rules.secrets)
+        roads = Roads(Native(kube_api, max_output=settings.max_output_bytes), kubectl)
+        app = ExecutorApp(kube_api, roads, Outcomes(clock=time.monotonic), secrets=rules.secrets)
         supervisor = Supervisor(
             settings, app, api_server, capabilities={"sandbox": sandbox.description, "secrets": rules.secrets}
         )

@@ -1,0 +1,184 @@
+"""kubectl's tables for people, made of the Tables that the API server answers with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kubently.executor.native.plan import GetOptions
+from kubently.executor.native.resources import Resource
+from kubently.executor.native.tabwriter import TabWriter
+from kubently.executor.native.unsure import Unsure
+
+_FLUSH_EVERY = 100
+"""Rows between two flushes of kubectl; lines of one flush decide the widths of the next."""
+_BREAK = re.compile(r"[\f\n\r]")
+_CELL_END = re.compile(r"[\t\v]")
+
+_VERSIONS = frozenset({"meta.k8s.io/v1", "meta.k8s.io/v1beta1"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    name: str
+    is_shown: bool
+
+
+@dataclass(slots=True)
+class _Rows:
+    """A Table that got its further columns; a cell of None is empty."""
+
+    columns: list[_Column]
+    cells: list[list[str | None]]
+
+
+class TablePrinter:
+    """Prints the Tables of a `get` one after the other; ``take`` gives the text."""
+
+    def __init__(self, options: GetOptions, *, with_kind: bool) -> None:
+        self._options = options
+        self._with_kind = with_kind or options.show_kind
+        self._writer = TabWriter()
+        self._resource: Resource | None = None
+        self._columns: list[Any] | None = None
+        self._has_headers = False
+        self._wants_blank_line = False
+        self._text: list[str] = []
+
+    def print(self, resource: Resource, table: Any) -> None:
+        """Add one Table of *resource*. Raises Unsure, or what a body of another shape raises when it is read."""
+        if resource != self._resource:
+            self._begin(resource)
+        definitions = _definitions(table)
+        headers = not self._options.no_headers and not (self._has_headers and definitions == self._columns)
+        if definitions != self._columns:
+            self._columns, self._has_headers = definitions, False
+        if table["rows"]:
+            self._has_headers = True
+            self._print_rows(self._decorated(resource, definitions, table["rows"]), headers=headers)
+
+    def finish(self) -> str:
+        """Give the whole text."""
+        self._flush()
+        return "".join(self._text)
+
+    def _begin(self, resource: Resource) -> None:
+        self._flush()
+        self._writer.forget_widths()
+        if self._resource is not None and not self._options.no_headers and self._text:
+            self._wants_blank_line = True
+        self._resource, self._columns, self._has_headers = resource, None, False
+
+    def _flush(self) -> None:
+        self._writer.flush()
+        text = self._writer.take()
+        if text and self._wants_blank_line:
+            self._text.append("\n")
+            self._wants_blank_line = False
+        if text:
+            self._text.append(text)
+
+    # ------------------------------------------------------------------ further columns
+
+    def _decorated(self, resource: Resource, definitions: Sequence[Any], rows: Sequence[Any]) -> _Rows:
+        options = self._options
+        with_namespace = not options.namespace and resource.is_namespaced
+        name_column = _name_column(definitions) if self._with_kind else -1
+        before = [_Column("NAMESPACE", is_shown=True)] if with_namespace else []
+        labels = [label.rpartition("/")[2].upper() for label in options.label_columns]
+        after = [*labels, "LABELS"] if options.show_labels else labels
+        columns = [*before, *(self._column(each) for each in definitions), *(_Column(n, is_shown=True) for n in after)]
+        needs_object = with_namespace or bool(after)
+        cells: list[list[str | None]] = []
+        for row in rows:
+            shown = [_text(cell) for cell in row["cells"]]
+            if len(shown) != len(definitions):
+                raise Unsure("a row of another length")
+            if name_column >= 0 and shown[name_column] is not None:
+                shown[name_column] = f"{resource.group_kind.lower()}/{shown[name_column]}"
+            metadata = row["object"]["metadata"] if needs_object else {}
+            shown_namespace = [metadata.get("namespace", "")] if with_namespace else []
+            cells.append([*shown_namespace, *shown, *self._label_cells(metadata)])
+        return _Rows(columns, cells)
+
+    def _column(self, definition: Any) -> _Column:
+        name: str = definition["name"]
+        if not (name.isascii() and name.isprintable()):
+            raise Unsure("an unusual column")
+        return _Column(name.upper(), is_shown=self._options.output == "wide" or not definition.get("priority", 0))
+
+    def _label_cells(self, metadata: Mapping[str, Any]) -> list[str]:
+        labels = metadata.get("labels") or {}
+        cells: list[str] = [labels.get(label, "") for label in self._options.label_columns]
+        if self._options.show_labels:
+            cells.append(",".join(f"{key}={value}" for key, value in sorted(labels.items())) or "<none>")
+        return cells
+
+    # ------------------------------------------------------------------ lines
+
+    def _print_rows(self, rows: _Rows, *, headers: bool) -> None:
+        shown = [index for index, column in enumerate(rows.columns) if column.is_shown]
+        widths = [max(len((row[index] or "").encode()) for row in rows.cells) for index in shown]
+        if shown:
+            widths[-1] = 0
+        if headers:
+            self._line(rows.columns[index].name.ljust(width) for index, width in zip(shown, widths, strict=True))
+        for number, row in enumerate(rows.cells):
+            values = [row[index] or "" for index in shown]
+            if number == 0 and not headers:
+                self._line(_padded(value, width) for value, width in zip(values, widths, strict=True))
+            else:
+                self._line(map(_cell, values))
+            if (number + 1) % _FLUSH_EVERY == 0:
+                self._flush()
+
+    def _line(self, cells: Iterator[str]) -> None:
+        text = "\t".join(cells)
+        self._writer.line(_CELL_END.split(text) if "\v" in text else text.split("\t"))
+
+
+def _definitions(table: Any) -> list[Any]:
+    """The columns of a Table."""
+    if table["kind"] != "Table" or table["apiVersion"] not in _VERSIONS:
+        raise Unsure("no Table")
+    definitions = table["columnDefinitions"]
+    table["rows"] = table.get("rows") or []
+    if not isinstance(definitions, list) or not definitions or not isinstance(table["rows"], list):
+        raise Unsure("a Table without columns")
+    return definitions
+
+
+def _name_column(definitions: Sequence[Any]) -> int:
+    for index, column in enumerate(definitions):
+        if column.get("format") == "name" and column.get("type") == "string":
+            return index
+    return -1
+
+
+def _text(cell: Any) -> str | None:
+    """A cell as kubectl shows it, before line breaks are cut; numbers with a fraction are left to it."""
+    match cell:
+        case str() | None:
+            return cell
+        case bool():
+            return "true" if cell else "false"
+        case int():
+            return str(cell)
+        case _:
+            raise Unsure("a cell of another sort")
+
+
+def _cell(value: str) -> str:
+    """Cut a cell at its first line break, and take the power over terminals out of it."""
+    if value.isprintable():
+        return value
+    match = _BREAK.search(value)
+    kept = f"{value[: match.start()]}..." if match else value
+    return kept.replace("\x1b", "^[")
+
+
+def _padded(value: str, width: int) -> str:
+    # kubectl measures bytes here and of the cell as it came.
+    return _cell(value) + " " * (width - len(value.encode()))

@@ -1,0 +1,142 @@
+"""Objects as sigs.k8s.io/yaml prints them: block style, two spaces, keys in go-yaml's order."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from kubently.executor.native import golang, yaml_scalars
+from kubently.executor.native.unsure import Unsure
+
+_LETTERS = re.compile(r"[A-Za-z]*")
+_DIGIT = re.compile(r"[0-9]")
+_MAX_CHECKED = 64
+_MAX_DEPTH = 100
+
+
+def lines_of(document: Any) -> Iterator[str]:
+    """Print a mapping piece by piece; together they are the text. Raises Unsure."""
+    yield from _mapping(document, 0, 0, lead="")
+
+
+def _mapping(mapping: Mapping[str, Any], indent: int, depth: int, *, lead: str) -> Iterator[str]:
+    """Write the entries of a mapping that is not empty; the first begins with *lead* in place of its indent."""
+    if depth > _MAX_DEPTH:
+        raise Unsure("an object of many levels")
+    pad = " " * indent
+    for number, name in enumerate(sorted_keys(mapping)):
+        start = f"{pad if number or not lead else lead}{yaml_scalars.key(name)}:"
+        yield from _entry(start, mapping[name], indent, depth, in_mapping=True)
+
+
+def _entry(start: str, node: Any, indent: int, depth: int, *, in_mapping: bool) -> Iterator[str]:
+    """Write a node behind what introduces it ("key:" or "-")."""
+    if isinstance(node, Mapping) and node:
+        if in_mapping:
+            yield f"{start}\n"
+            yield from _mapping(node, indent + 2, depth + 1, lead="")
+        else:
+            yield from _mapping(node, indent + 2, depth + 1, lead=f"{start} ")
+    elif isinstance(node, Sequence) and not isinstance(node, str) and node:
+        if in_mapping:
+            yield f"{start}\n"
+            yield from _sequence(node, indent, depth + 1, lead="")
+        else:
+            yield from _sequence(node, indent + 2, depth + 1, lead=f"{start} ")
+    else:
+        text = _scalar(node, len(start) + 1, indent + 2)
+        yield f"{start} {text}" if text.endswith("\n") and text[0] == "|" else f"{start} {text}\n"
+
+
+def _sequence(sequence: Sequence[Any], indent: int, depth: int, *, lead: str) -> Iterator[str]:
+    if depth > _MAX_DEPTH:
+        raise Unsure("an object of many levels")
+    pad = " " * indent
+    for number, node in enumerate(sequence):
+        yield from _entry(f"{pad if number or not lead else lead}-", node, indent, depth, in_mapping=False)
+
+
+def _scalar(node: Any, column: int, indent: int) -> str:
+    match node:
+        case str():
+            return yaml_scalars.value(node, column, indent)
+        case bool():
+            return "true" if node else "false"
+        case int():
+            return str(node)
+        case None:
+            return "null"
+        case msgspec.Raw():
+            return _number(bytes(node).decode())
+        case _:
+            return "[]" if isinstance(node, list) else "{}"
+
+
+def _number(text: str) -> str:
+    """Write a number with a fraction, of which only the text in JSON is left."""
+    if re.fullmatch(r"-?[0-9]+", text) and -(2**63) <= int(text) < 2**64:
+        return str(int(text))
+    return golang.yaml_float(float(text))
+
+
+# ---- order of keys
+
+
+def sorted_keys(mapping: Mapping[str, Any]) -> list[str]:
+    """The keys in go-yaml's order: letters behind other characters, digits as numbers."""
+    keys = list(mapping)
+    if all(map(_LETTERS.fullmatch, keys)):
+        return sorted(keys)
+    if not all(key.isascii() for key in keys) or "<<" in keys:
+        raise Unsure("unusual keys")
+    ordered = sorted(keys, key=functools.cmp_to_key(_compare))
+    if any(map(_DIGIT.search, keys)):
+        _check_order(ordered)
+    return ordered
+
+
+def _check_order(ordered: Sequence[str]) -> None:
+    """Raise Unsure where the order goes in a circle ("1a", "9b", "10"): go-yaml's result is then one of several."""
+    if len(ordered) > _MAX_CHECKED or any(_compare(a, b) > 0 for a, b in itertools.combinations(ordered, 2)):
+        raise Unsure("keys without an order")
+
+
+def _compare(left: str, right: str) -> int:
+    for position, (a, b) in enumerate(zip(left, right, strict=False)):
+        if a != b:
+            return _compare_from(left, right, position)
+    return len(left) - len(right)
+
+
+def _compare_from(left: str, right: str, position: int) -> int:
+    a, b = left[position], right[position]
+    if a.isalpha() and b.isalpha():
+        return -1 if a < b else 1
+    if a.isalpha() or b.isalpha():
+        return -1 if b.isalpha() else 1
+    # A zero within a number counts as a digit of it, one at its beginning does not.
+    prefix = "1" if "0" in (a, b) and _in_number(left[:position]) else ""
+    left_digits, right_digits = _digits(left, position), _digits(right, position)
+    if max(len(left_digits), len(right_digits)) > 17:
+        raise Unsure("a key with a long number")
+    left_number, right_number = int(prefix + left_digits or "0"), int(prefix + right_digits or "0")
+    if left_number != right_number:
+        return -1 if left_number < right_number else 1
+    if len(left_digits) != len(right_digits):
+        return -1 if len(left_digits) < len(right_digits) else 1
+    return -1 if a < b else 1
+
+
+def _in_number(text: str) -> bool:
+    """Whether the digits at the end of a text hold another than zero."""
+    return bool(re.search(r"[1-9][0-9]*\Z", text))
+
+
+def _digits(text: str, position: int) -> str:
+    match = re.compile(r"[0-9]*").match(text, position)
+    return match[0] if match else ""
