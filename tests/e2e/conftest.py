@@ -10,6 +10,7 @@ import pytest
 
 from tests.e2e import content
 from tests.e2e.harness import ApiProcess, Cli, Fleet
+from tests.testbed import binaries
 from tests.testbed.cluster import Cluster
 from tests.testbed.processes import command_lines
 
@@ -37,9 +38,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def clusters(folder: Path) -> Iterator[Clusters]:
+def clusters(folder: Path, request: pytest.FixtureRequest) -> Iterator[Clusters]:
     """alpha and beta, with what `content` puts into them."""
-    both = {name: Cluster(name, folder / "clusters" / name) for name in ("alpha", "beta")}
+    both = {
+        "alpha": Cluster("alpha", folder / "clusters" / "alpha"),
+        "beta": Cluster("beta", folder / "clusters" / "beta", with_metrics=_wants_metrics(request.session.items)),
+    }
     with ExitStack() as stack:
         for cluster in both.values():
             stack.callback(cluster.down)
@@ -54,6 +58,20 @@ def clusters(folder: Path) -> Iterator[Clusters]:
 def alpha(clusters: Clusters) -> Cluster:
     """The cluster that most tests ask."""
     return clusters["alpha"]
+
+
+def _wants_metrics(items: list[pytest.Item]) -> bool:
+    # It has numbers only after half a minute, so it starts with the cluster or not at all.
+    asked = any("metrics" in getattr(item, "fixturenames", ()) for item in items)
+    return asked and binaries.is_there("metrics-server")
+
+
+@pytest.fixture(scope="session")
+def metrics(clusters: Clusters) -> Cluster:
+    """beta, when it has numbers for `kubectl top`."""
+    binaries.find("metrics-server")
+    clusters["beta"].wait_metrics(content.NAMESPACE)
+    return clusters["beta"]
 
 
 @pytest.fixture(scope="session")

@@ -19,19 +19,26 @@ from tests.testbed import build
 
 def find(program: str) -> Path:
     """The path of *program*: in TESTBED_BIN (':' between folders), KUBEBUILDER_ASSETS, the build's cache or PATH."""
-    for folder in _folders():
-        if os.access(folder / program, os.X_OK):
-            return folder / program
-    found = shutil.which(program)
-    if found:
-        return Path(found)
-    return _missing(program)
+    return _found(program) or _missing(program)
+
+
+def is_there(program: str) -> bool:
+    """Whether `find` would find it."""
+    return _found(program) is not None
 
 
 def find_kubectl() -> Path:
     """kubectl: that of this virtual environment, else as `find` does."""
     beside = Path(sys.executable).with_name("kubectl")
     return beside if beside.exists() else find("kubectl")
+
+
+def _found(program: str) -> Path | None:
+    for folder in _folders():
+        if os.access(folder / program, os.X_OK):
+            return folder / program
+    beside = shutil.which(program)
+    return Path(beside) if beside else None
 
 
 def _folders() -> Iterator[Path]:

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.testbed import binaries, kwok, pki
+from tests.testbed import binaries, kwok, metrics, pki
 from tests.testbed.build import KUBERNETES_VERSION
 from tests.testbed.processes import Process, free_ports, until
 
@@ -60,16 +60,21 @@ class AuditRecord:
 
 
 class Cluster:
-    """One control plane in *folder*. ``up`` starts it, ``down`` leaves no process; or use it as a context manager."""
+    """One control plane in *folder*. ``up`` starts it, ``down`` leaves no process; or use it as a context manager.
 
-    def __init__(self, name: str, folder: Path, *, nodes: int = 2) -> None:
+    With *with_metrics* there is a metrics-server, which has its first numbers about half a minute after the start: see
+    `wait_metrics`.
+    """
+
+    def __init__(self, name: str, folder: Path, *, nodes: int = 2, with_metrics: bool = False) -> None:
         self.name = name
         self._folder = folder
         self._nodes = nodes
+        self._components = (*_COMPONENTS, metrics.PROGRAM) if with_metrics else _COMPONENTS
         self._processes: dict[str, Process] = {}
         self._kubeconfigs: dict[str, Path] = {}
         self._ports = dict(
-            zip(("etcd", "peers", "api", "controllers", "scheduler", "kwok"), free_ports(6), strict=True)
+            zip(("etcd", "peers", "api", "controllers", "scheduler", "kwok", "metrics"), free_ports(7), strict=True)
         )
         self._authority = pki.Authority(f"{name} CA")
         self._pki = folder / "pki"
@@ -95,7 +100,7 @@ class Cluster:
 
     def launch(self) -> None:
         """Start etcd and the API server and return while the latter starts; `wait_ready` does the rest."""
-        for program in _COMPONENTS:
+        for program in self._components:
             binaries.find(program)
         self._write_files()
         self.start("etcd")
@@ -111,6 +116,9 @@ class Cluster:
         nodes = [kwok.node(f"{self.name}-{i}", labels, KUBERNETES_VERSION) for i in range(self._nodes)]
         self.create(kwok.logs_definition(), *nodes)
         self.start("kwok")
+        if metrics.PROGRAM in self._components:
+            self.start(metrics.PROGRAM)
+            self.create(*metrics.registration(self._ports["metrics"]))
         self.kubectl("wait", "--for=condition=Ready", "node", "--all", "--timeout=60s", timeout=90)
         self.kubectl("wait", "--for=create", "serviceaccount/default", "--timeout=60s", timeout=90)
         self._wait_for("scheduler", "/healthz")
@@ -131,9 +139,17 @@ class Cluster:
         """Wait until the API server answers: after `start`."""
         self._wait_for("api", "/readyz")
 
+    def wait_metrics(self, namespace: str) -> None:
+        """Wait until there are numbers for nodes, and for pods of a namespace."""
+        self.kubectl("wait", "--for=condition=Available", "apiservice", metrics.API, "--timeout=90s", timeout=120)
+        for what in (("nodes",), ("pods", "-n", namespace)):
+            until(
+                lambda what=what: self.kubectl("top", *what, check=False).stdout, f"top {what[0]}", timeout=90, every=1
+            )
+
     def down(self) -> None:
         """End everything and remove the folder. Idempotent."""
-        for component in reversed(_COMPONENTS):
+        for component in reversed(self._components):
             if component in self._processes:
                 self.stop(component)
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -223,6 +239,7 @@ class Cluster:
             "kube-controller-manager": self._controller_manager,
             "kube-scheduler": self._scheduler,
             "kwok": self._kwok,
+            metrics.PROGRAM: self._metrics_server,
         }[component]()
 
     def _etcd(self) -> Iterator[str]:
@@ -247,6 +264,8 @@ class Cluster:
         yield f"--service-account-key-file={self._pki}/accounts.pub"
         yield f"--service-account-signing-key-file={self._pki}/accounts.key"
         yield from (f"--audit-policy-file={self._folder}/audit-policy.yaml", f"--audit-log-path={self._audit_log}")
+        if metrics.PROGRAM in self._components:
+            yield from metrics.aggregation(self._pki)
 
     def _controller_manager(self) -> Iterator[str]:
         yield from self._client("system:kube-controller-manager", "controllers")
@@ -273,6 +292,10 @@ class Cluster:
         yield from (f"--node-ip={_HOST}", f"--node-port={port}", f"--server-address={_HOST}:{port}")
         yield from (f"--tls-cert-file={self._pki}/kwok.crt", f"--tls-private-key-file={self._pki}/kwok.key")
 
+    def _metrics_server(self) -> Iterator[str]:
+        kubeconfig = self.kubeconfig(f"system:{metrics.PROGRAM}", ["system:masters"])
+        return metrics.arguments(kubeconfig, self._pki, _HOST, self._ports["metrics"])
+
     # ------------------------------------------------------------------ files and readiness
 
     def _write_files(self) -> None:
@@ -283,6 +306,8 @@ class Cluster:
         self._issue("server", "kube-apiserver", names=names)
         self._issue("kubelet-client", "kube-apiserver-kubelet-client", groups=["system:masters"])
         self._issue("kwok", "kwok", names=(_HOST,))
+        self._issue(metrics.PROGRAM, metrics.PROGRAM, names=("localhost",))
+        self._issue(metrics.FRONT_PROXY, metrics.FRONT_PROXY)
         private, public = pki.signing_keys()
         pki.write(self._pki / "accounts.key", private)
         pki.write(self._pki / "accounts.pub", public)

@@ -57,6 +57,18 @@ containerStatuses:
 _NOT_DELETED = {"key": ".metadata.deletionTimestamp", "operator": "DoesNotExist"}
 
 
+_USAGE = {"cpu": ("usage-cpu", "5m"), "memory": ("usage-memory", "20Mi")}
+"""For each resource the annotation (kwok.x-k8s.io/...) with what a pod uses of it, and what others use."""
+_SERIES = (
+    ("container_start_time_seconds", "container", "gauge", "pod.SinceSecond()"),
+    ("container_cpu_usage_seconds_total", "container", "counter", 'pod.CumulativeUsage("cpu", container.name)'),
+    ("container_memory_working_set_bytes", "container", "gauge", 'pod.Usage("memory", container.name)'),
+    ("node_cpu_usage_seconds_total", "node", "counter", 'node.CumulativeUsage("cpu")'),
+    ("node_memory_working_set_bytes", "node", "gauge", 'node.Usage("memory")'),
+)
+"""What metrics-server reads of a kubelet: name, what it is about, type, and the value as kwok's expression."""
+
+
 def configuration(default_log: Path) -> str:
     """The content of kwok's configuration file; pods without logs of their own show *default_log*."""
     running = {"type": "Normal", "reason": "Started", "message": "Started container"}
@@ -76,6 +88,8 @@ def configuration(default_log: Path) -> str:
     )
     objects = [_object("Stage", spec.pop("name"), spec) for spec in documents]
     objects.append(_object("ClusterLogs", "default", {"logs": [{"logsFile": str(default_log), "follow": True}]}))
+    objects.append(_object("ClusterResourceUsage", "default", {"usages": [{"usage": _usage()}]}))
+    objects.append(_object("Metric", "usage", {"path": _metrics_path("{nodeName}"), "metrics": _series()}))
     return yaml.safe_dump_all(objects)
 
 
@@ -113,7 +127,7 @@ def node(name: str, labels: Mapping[str, str], kubernetes_version: str) -> dict[
         "kind": "Node",
         "metadata": {
             "name": name,
-            "annotations": {ANNOTATION: "fake"},
+            "annotations": {ANNOTATION: "fake", "metrics.k8s.io/resource-metrics-path": _metrics_path(name)},
             "labels": {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux", **labels},
         },
         "status": {"allocatable": size, "capacity": size, "nodeInfo": system},
@@ -124,6 +138,31 @@ def cri_lines(text: str) -> str:
     """Text in the format of log files on a node, which kubelet and kwok read."""
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
     return "".join(f"{stamp}.{i:09d}Z stdout F {line}\n" for i, line in enumerate(text.splitlines()))
+
+
+def _metrics_path(node_name: str) -> str:
+    return f"/metrics/nodes/{node_name}/metrics/resource"
+
+
+def _usage() -> dict[str, Any]:
+    """What each pod uses, as expressions."""
+    made = {}
+    for resource, (name, default) in _USAGE.items():
+        annotation, annotations = f'"{GROUP}/{name}"', "pod.metadata.annotations"
+        chosen = f'{annotation} in {annotations} ? Quantity({annotations}[{annotation}]) : Quantity("{default}")'
+        made[resource] = {"expression": chosen}
+    return made
+
+
+def _series() -> list[dict[str, Any]]:
+    """The metrics of one node."""
+    expressions = {"container": "container.name", "namespace": "pod.metadata.namespace", "pod": "pod.metadata.name"}
+    labels = [{"name": name, "value": value} for name, value in expressions.items()]
+    return [
+        {"name": name, "dimension": dimension, "kind": kind, "value": value}
+        | ({"labels": labels} if dimension == "container" else {})
+        for name, dimension, kind, value in _SERIES
+    ]
 
 
 def _stage(name: str, kind: str, conditions: list[dict[str, Any]]) -> dict[str, Any]:
