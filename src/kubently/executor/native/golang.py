@@ -29,8 +29,8 @@ def json_float(value: float) -> str:
     return _positional(value)
 
 
-def yaml_float(value: float) -> str:
-    """Write a float as strconv's 'g' with the shortest precision does."""
+def shortest_float(value: float) -> str:
+    """Write a float as fmt's %v and strconv's 'g' with the shortest precision do."""
     exponent = _digits(value)[1] - 1
     return _scientific(value) if value and (exponent < -4 or exponent >= 6) else _positional(value)
 

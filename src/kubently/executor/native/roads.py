@@ -14,10 +14,11 @@ from kubently.executor.apiserver import UpstreamError
 from kubently.executor.caller import Caller
 from kubently.executor.kubeapi import KubeApi
 from kubently.executor.kubectl import Kubectl
-from kubently.executor.native import get
+from kubently.executor.native import get, logs
 from kubently.executor.native.asking import Asker, Budget, Held
 from kubently.executor.native.discovery import Discovery
 from kubently.executor.native.get import Printed
+from kubently.executor.native.logs import plan_logs
 from kubently.executor.native.plan import GetOptions, GetPlan, options_of, plan_get
 from kubently.executor.native.resources import ResourceTable, UnknownResource
 from kubently.executor.native.unsure import Unsure
@@ -45,21 +46,24 @@ class Native:
 
     async def run(self, command: KubectlCommand, *, timeout: float, caller: Caller, emit: Emit) -> bytes:
         """Run *command* as `Kubectl.run` does. Raises Unsure before anything was given to *emit*."""
-        if command.verb != "get":
-            raise Unsure("another verb")
-        options = options_of(command)
         output = Output(emit, limit=self._max_output)
         ending, exit_code = Ending.TIMED_OUT, None
         with anyio.move_on_after(timeout), self._held() as held:
-            exit_code = await _print(await self._get(command, options, caller, held), output)
+            exit_code = await self._answer(command, Asker(self._kube_api, caller, held), output)
             ending = Ending.EXITED
         return await output.end(ending, exit_code, timeout=timeout)
 
-    async def _get(self, command: KubectlCommand, options: GetOptions, caller: Caller, held: Held) -> Printed:
-        ask = Asker(self._kube_api, caller, held)
+    async def _answer(self, command: KubectlCommand, ask: Asker, output: Output) -> int:
         try:
-            plan, table = await self._plan(command, options, ask)
-            return await get.run(plan, table, ask)
+            match command.verb:
+                case "get":
+                    options = options_of(command)
+                    plan, table = await self._plan(command, options, ask)
+                    return await _print(await get.run(plan, table, ask), output)
+                case "logs":
+                    return await logs.run(plan_logs(command), ask, output.write)
+                case _:
+                    raise Unsure("another verb")
         except UpstreamError as error:
             raise Unsure(str(error)) from error
 

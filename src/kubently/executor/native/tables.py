@@ -7,6 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
+from kubently.executor.native import golang
 from kubently.executor.native.plan import GetOptions
 from kubently.executor.native.resources import Resource
 from kubently.executor.native.tabwriter import TabWriter
@@ -158,14 +161,16 @@ def _name_column(definitions: Sequence[Any]) -> int:
 
 
 def _text(cell: Any) -> str | None:
-    """A cell as kubectl shows it, before line breaks are cut; numbers with a fraction are left to it."""
+    """A cell as kubectl shows it, before line breaks are cut."""
     match cell:
         case str() | None:
             return cell
         case bool():
             return "true" if cell else "false"
-        case int():
+        case int() if -(2**63) <= cell < 2**63:
             return str(cell)
+        case msgspec.Raw():
+            return golang.shortest_float(float(bytes(cell)))
         case _:
             raise Unsure("a cell of another sort")
 

@@ -81,7 +81,7 @@ def _number(text: str) -> str:
     """Write a number with a fraction, of which only the text in JSON is left."""
     if re.fullmatch(r"-?[0-9]+", text) and -(2**63) <= int(text) < 2**64:
         return str(int(text))
-    return golang.yaml_float(float(text))
+    return golang.shortest_float(float(text))
 
 
 # ---- order of keys
