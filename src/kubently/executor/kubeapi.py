@@ -91,9 +91,9 @@ async def _relay(response: Response, send: Send, rewriter: members.Rewriter | No
     await send({"type": "http.response.start", "status": response.status, "headers": fields})
     try:
         while chunk := await response.read():
-            if body := rewriter.feed(chunk) if rewriter else chunk:
+            if body := await redaction.feed(rewriter, chunk) if rewriter else chunk:
                 await send({"type": "http.response.body", "body": body, "more_body": True})
-        rest = rewriter.finish() if rewriter else b""
+        rest = await redaction.finish(rewriter) if rewriter else b""
     except ValueError as error:
         # What cannot be read cannot be redacted, so it does not leave; the broken answer tells the client.
         raise UpstreamError(f"the API server's answer cannot be redacted: {error}") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kubently.kube import headers, kubectl, members, objects, paths, policy, redact
+from kubently.kube import headers, helm, kubectl, members, objects, paths, policy, redact
 from kubently.kube.kubectl import KubectlCommand
 from kubently.kube.paths import ApiRequest
 from kubently.kube.policy import Allow, Decision, Deny, Narrowing, Policy
@@ -16,6 +16,7 @@ __all__ = [
     "Narrowing",
     "Policy",
     "headers",
+    "helm",
     "kubectl",
     "members",
     "objects",

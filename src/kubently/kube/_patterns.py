@@ -82,6 +82,16 @@ class Patterns:
             out = pattern.apply(out)
         return line if out == readable else out
 
+    def apply_to_lines(self, data: bytes) -> bytes:
+        """Apply the patterns to each line of *data*, as if it came alone."""
+        if not self.patterns:
+            return data
+        return b"".join(self._apply_before_end(line) for line in data.splitlines(keepends=True))
+
+    def _apply_before_end(self, line: bytes) -> bytes:
+        body = line.rstrip(b"\r\n")
+        return self.apply(body) + line[len(body) :]
+
     @classmethod
     def from_json(cls, value: object) -> Patterns:
         """Read ``redact`` of a policy document. Raises ConfigError for anything unknown or unreadable."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from kubently.kube._patterns import marker
+from kubently.kube._patterns import NO_PATTERNS, Patterns, marker
 
 MAX_LINE_BYTES = 16 * 1024
 """Longer lines are masked whole, since holding them would cost memory; most container runtimes split lines here."""
@@ -119,10 +119,12 @@ _EDGE_BYTES = 128
 class TextRedactor:
     """Redacts text that arrives in pieces; the result is the same however it is cut.
 
-    Holds back the line that is not yet ended, at most MAX_LINE_BYTES of it.
+    Holds back the line that is not yet ended, at most MAX_LINE_BYTES of it. The operator's *patterns* come after what
+    is masked anyway, on each line by itself.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patterns: Patterns = NO_PATTERNS) -> None:
+        self._patterns = patterns
         self._carry = bytearray()
         self._key_lines = 0
         """How many more lines may belong to a private key."""
@@ -134,7 +136,7 @@ class TextRedactor:
     def feed(self, data: bytes) -> bytes:
         """Take the next piece and return what may be passed on."""
         if self._is_harmless(data):
-            return data
+            return self._patterns.apply_to_lines(data)
         out: list[bytes] = []
         start = 0
         for end in _TERMINATOR.finditer(data):
@@ -149,7 +151,7 @@ class TextRedactor:
         return self._end_line()
 
     def _is_harmless(self, data: bytes) -> bool:
-        """Say whether whole lines arrived that hold nothing to mask: the usual case, and fast."""
+        """Say whether whole lines arrived in which patterns alone may find something: the usual case, and fast."""
         return (
             not (self._carry or self._is_skipping or self._key_lines)
             and data.endswith(b"\n")
@@ -189,7 +191,7 @@ class TextRedactor:
         while line:
             piece, line = self._inside_key(line) if self._key_lines else self._outside_key(line)
             out.append(piece)
-        return b"".join(out)
+        return self._patterns.apply(b"".join(out))
 
     def _outside_key(self, line: bytes) -> tuple[bytes, bytes]:
         """Return the redacted text up to a private key, and what follows the key's first edge."""
@@ -210,9 +212,9 @@ class TextRedactor:
         return _PRIVATE_KEY, line[end.end() :]
 
 
-def redact_text(text: str) -> str:
+def redact_text(text: str, patterns: Patterns = NO_PATTERNS) -> str:
     """Redact a text that is there as a whole."""
-    redactor = TextRedactor()
+    redactor = TextRedactor(patterns)
     data = redactor.feed(text.encode("utf-8", "surrogatepass")) + redactor.finish()
     return data.decode("utf-8", "surrogatepass")
 
@@ -234,11 +236,11 @@ def is_sensitive_name(name: str) -> bool:
     return bool(_SENSITIVE.search(name)) and not _POINTER.search(name)
 
 
-def redact_words(words: Sequence[str]) -> list[str]:
+def redact_words(words: Sequence[str], patterns: Patterns = NO_PATTERNS) -> list[str]:
     """Redact an argument list: text in each word, and the word after a flag that is named like a secret."""
     out: list[str] = []
     is_value = False
     for word in words:
-        out.append(marker("password") if is_value else redact_text(word))
+        out.append(marker("password") if is_value else redact_text(word, patterns))
         is_value = word.startswith("-") and "=" not in word and " " not in word and is_sensitive_name(word)
     return out

@@ -15,6 +15,7 @@ from kubently.errors import ConfigError, InvalidRequestError
 from kubently.kube import _documents
 from kubently.kube._decisions import Allow, Decision, Deny, document_of, list_of
 from kubently.kube._documents import Grant, SecretsMode
+from kubently.kube._helm_requests import asks_as_helm
 from kubently.kube._narrowing import UNLIMITED, Limits, Narrowing
 from kubently.kube._patterns import NO_PATTERNS, Patterns
 from kubently.kube._rules import Rule, Rules
@@ -36,6 +37,7 @@ __all__ = [
     "Rule",
     "Rules",
     "SecretsMode",
+    "asks_as_helm",
     "decide",
     "deny_status",
     "invalid_status",
