@@ -38,6 +38,7 @@ _RESPONSE = frozenset(
         b"cache-control",
         b"content-type",
         b"date",
+        b"expires",
         b"retry-after",
         b"vary",
         b"warning",
