@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 
 from kubently.auth import ExecutorTokens, grants
 from kubently.broker import narrowing
 from kubently.errors import PermissionDeniedError
 from kubently.fleet import Fleet
-from kubently.kube.policy import Policy
+from kubently.kube.policy import Grant, Policy
 from kubently.schema import ClusterId, Permission, Principal
 
 
@@ -33,9 +33,13 @@ class Admission:
 
     def policy(self, cluster: ClusterId) -> Policy:
         """The executor's policy as far as it tells, for an early and explained no; its own decision counts."""
-        return _policy(self._fleet.capability(cluster, "secrets"))
+        told = partial(self._fleet.capability, cluster)
+        return _policy(
+            shows_metadata=told("secrets") == "metadata", shows_helm="helm-releases" in told("grants").split(",")
+        )
 
 
 @cache
-def _policy(secrets: str) -> Policy:
-    return Policy(secrets="metadata" if secrets == "metadata" else "none")
+def _policy(*, shows_metadata: bool, shows_helm: bool) -> Policy:
+    granted: frozenset[Grant] = frozenset({"helm-releases"}) if shows_helm else frozenset()
+    return Policy(secrets="metadata" if shows_metadata else "none", grants=granted)

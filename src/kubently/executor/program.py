@@ -69,9 +69,7 @@ async def run(
         )
         roads = Roads(Native(kube_api, max_output=settings.max_output_bytes), kubectl)
         app = ExecutorApp(kube_api, roads, Outcomes(clock=time.monotonic), secrets=rules.secrets)
-        supervisor = Supervisor(
-            settings, app, api_server, capabilities={"sandbox": sandbox.description, "secrets": rules.secrets}
-        )
+        supervisor = Supervisor(settings, app, api_server, capabilities=_capabilities(sandbox, rules))
         await stack.enter_async_context(proxy.serve())
         if settings.health_listen:
             await stack.enter_async_context(listen(HealthApp(supervisor), settings.health_listen))
@@ -80,6 +78,10 @@ async def run(
             await stop.wait()
             await supervisor.stop(drain_grace)
             tasks.cancel_scope.cancel()
+
+
+def _capabilities(sandbox: Sandbox, rules: policy.Policy) -> dict[str, str]:
+    return {"sandbox": sandbox.description, "secrets": rules.secrets, "grants": ",".join(sorted(rules.grants))}
 
 
 def load_policy(path: Path | None) -> policy.Policy:
