@@ -7,13 +7,13 @@ import contextlib
 import logging
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import anyio
 import uvicorn
-from anyio.abc import TaskGroup
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from kubently.errors import ConfigError
@@ -22,6 +22,23 @@ MAX_HEAD = 64 * 1024
 """Bytes of a request's head."""
 HEAD_TIMEOUT = 30.0
 """Seconds for a head to come whole, from the connection's beginning or the head's first byte."""
+
+
+_CLIENT = "kubently.client"
+"""Under this name a scope says whether its client is still there."""
+
+
+@dataclass(slots=True)
+class _Client:
+    """The other end of one connection. A task a request that waits for its end would cost a tenth of a small one."""
+
+    is_gone: bool = False
+    waiting: set[anyio.CancelScope] = field(default_factory=set)
+
+    def go(self) -> None:
+        self.is_gone = True
+        for cancel in tuple(self.waiting):
+            cancel.cancel()
 
 
 class _Protocol(HttpToolsProtocol):
@@ -34,10 +51,16 @@ class _Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
+        self._peer = _Client()
         self._expect_head()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope[_CLIENT] = self._peer  # type: ignore[literal-required]  # of ours
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_came()
+        self._peer.go()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -77,12 +100,22 @@ class _Protocol(HttpToolsProtocol):
             self.transport.close()
 
 
+_FALSE_ALARMS = frozenset(
+    {
+        # A WebSocket that was refused with an HTTP response, which is how we refuse.
+        "ASGI callable returned without completing handshake.",
+        # An answer that cannot be completed, whose connection is closed so that the client notices; logged by the edge.
+        "ASGI callable returned without completing response.",
+    }
+)
+
+
 class _NoFalseAlarm(logging.Filter):
-    """Drops what uvicorn says of each WebSocket that was refused with an HTTP response, which is how we refuse."""
+    """Drops what uvicorn says of things that we do on purpose."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Keep all but that one sentence."""
-        return record.getMessage() != "ASGI callable returned without completing handshake."
+        """Keep all other sentences."""
+        return record.getMessage() not in _FALSE_ALARMS
 
 
 _uvicorn_log = logging.getLogger("uvicorn.error")
@@ -152,25 +185,22 @@ async def listen(
         listener.close()
 
 
-@contextlib.asynccontextmanager
-async def while_connected(receive: Callable[[], Awaitable[Mapping[str, Any]]]) -> AsyncIterator[TaskGroup]:
-    """Cancel the block when the HTTP client goes away. The request's body must have been read, or be empty."""
+@contextlib.contextmanager
+def while_connected(scope: Mapping[str, Any]) -> Iterator[None]:
+    """Cancel the block when the HTTP client of *scope* goes away; other servers' scopes say nothing of that."""
 
-    async def watch(scope: anyio.CancelScope) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        scope.cancel()
-
-    try:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(watch, tasks.cancel_scope)
-            yield tasks
-            tasks.cancel_scope.cancel()
-    except ExceptionGroup as group:
-        # The block's own error, which callers catch by its class, comes wrapped by the task group.
-        if len(group.exceptions) == 1:
-            raise group.exceptions[0] from group.exceptions[0].__cause__
-        raise
+    with anyio.CancelScope() as cancel:
+        client: _Client | None = scope.get(_CLIENT)
+        if client is None:
+            yield
+            return
+        client.waiting.add(cancel)
+        if client.is_gone:
+            cancel.cancel()
+        try:
+            yield
+        finally:
+            client.waiting.discard(cancel)
 
 
 def _load_certificate(config: uvicorn.Config, listener: socket.socket) -> None:

@@ -114,7 +114,7 @@ class Edge:
             cluster = parse_cluster_id(match[1])
             await self._commands.one(scope, receive, send, principal=principal, cluster=cluster, request_id=request_id)
         elif posted and path == "/api/v1/commands":
-            await self._commands.many(receive, send, principal=principal, request_id=request_id)
+            await self._commands.many(scope, receive, send, principal=principal, request_id=request_id)
         elif path == "/metrics":
             await health.metrics(send, self._services)
         elif path.startswith("/api/"):

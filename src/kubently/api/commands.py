@@ -44,15 +44,15 @@ class CommandRoutes:
             raise InvalidRequestError("the Idempotency-Key is longer than 256 characters", hint="a UUID is enough")
         if ndjson.MEDIA_TYPE in requests.header(scope, b"accept"):
             lines = ndjson.Lines(send, request_id)
-            async with ndjson.answering(receive, lines):
+            async with ndjson.answering(scope, lines):
                 await self._events(principal, cluster, command, request_id, key, lines.write)
             return
-        async with while_connected(receive):
+        with while_connected(scope):
             outcome = await self._collect(principal, cluster, command, request_id, key)
             body = outcome.model_dump_json(exclude_defaults=False).encode()
             await requests.send_json(send, 200, body, headers={"x-request-id": request_id})
 
-    async def many(self, receive: Receive, send: Send, *, principal: Principal, request_id: str) -> None:
+    async def many(self, scope: Scope, receive: Receive, send: Send, *, principal: Principal, request_id: str) -> None:
         """Run a command on many clusters: NDJSON, first the clusters, then output and outcomes as they come."""
         command = _parse(FleetCommand, await read_json(receive))
         clusters = fanout.select(
@@ -64,7 +64,7 @@ class CommandRoutes:
             await self._events(principal, cluster, single, request_id, "", out.send)
 
         lines = ndjson.Lines(send, request_id)
-        async with ndjson.answering(receive, lines):
+        async with ndjson.answering(scope, lines):
             await lines.write({"clusters": clusters})
             async with contextlib.aclosing(fanout.gather(clusters, work)) as events:
                 async for event in events:

@@ -43,7 +43,7 @@ async def serve(
         principal, cluster, method, path, scope["query_string"], scope["headers"], request_id=request_id
     ) as stream:
         body = await read_body(receive, limit=_MAX_BODY) if method == "POST" else b""
-        async with while_connected(receive):
+        with while_connected(scope):
             await stream.write(body, end_stream=True)
             head = await stream.head()
             # The executor has filtered these; a control plane does not take its word for what a front proxy acts on.

@@ -11,7 +11,7 @@ import anyio
 import msgspec
 
 from kubently.listen import while_connected
-from kubently.tunnel import Receive, Send
+from kubently.tunnel import Scope, Send
 
 MEDIA_TYPE = "application/x-ndjson"
 KEEP_ALIVE = 15.0
@@ -61,12 +61,20 @@ class Lines:
 
 
 @contextlib.asynccontextmanager
-async def answering(receive: Receive, lines: Lines) -> AsyncIterator[None]:
+async def answering(scope: Scope, lines: Lines) -> AsyncIterator[None]:
     """Cancel the block when the client goes away; keep *lines* alive meanwhile, and end them after the block."""
-    async with while_connected(receive) as tasks:
-        tasks.start_soon(lines.keep_alive)
-        yield
-        await lines.end()
+    try:
+        async with anyio.create_task_group() as tasks:
+            with while_connected(scope):
+                tasks.start_soon(lines.keep_alive)
+                yield
+                await lines.end()
+            tasks.cancel_scope.cancel()
+    except ExceptionGroup as group:
+        # The block's own error, which callers catch by its class, comes wrapped by the task group.
+        if len(group.exceptions) == 1:
+            raise group.exceptions[0] from group.exceptions[0].__cause__
+        raise
 
 
 def text(name: str, data: bytes) -> dict[str, str]:

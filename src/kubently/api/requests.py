@@ -19,7 +19,11 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 def header(scope: Scope, name: bytes) -> str:
     """The first header of that lower-case name; empty without one."""
-    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
+    for key, value in scope["headers"]:
+        if key == name:
+            text: str = value.decode("latin-1")
+            return text
+    return ""
 
 
 def take_request_id(scope: Scope) -> str:

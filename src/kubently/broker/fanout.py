@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import TypeVar
 
@@ -73,7 +74,9 @@ async def gather(
         async with send:
             for cluster in clusters:
                 tasks.start_soon(one, cluster, send.clone())
-        async with receive:
-            async for item in receive:
-                yield item
+        # Closed by its caller, the generator ends its works and itself: the group would wrap what closes it as an error.
+        with contextlib.suppress(GeneratorExit):
+            async with receive:
+                async for item in receive:
+                    yield item
         tasks.cancel_scope.cancel()

@@ -78,10 +78,7 @@ class Proxy:
             await send(_start(401))
             await send({"type": "http.response.body", "body": b""})
             return
-        if scope["method"] == "POST":  # a review: its body is read first, and its answer is short
-            await self._kube_api.serve(scope, receive, send, path=scope["raw_path"], caller=caller)
-            return
-        async with while_connected(receive):
+        with while_connected(scope):
             await self._kube_api.serve(scope, receive, send, path=scope["raw_path"], caller=caller)
 
     def _kubeconfig(self, token: str) -> bytes:

@@ -1,7 +1,9 @@
 """The embedded default: one SQLite file that survives a restart.
 
 Write-ahead log with one writer thread; writes that wait together are committed together, so a burst costs one commit.
-A caller's await ends after its commit. A locked file or a full disk is a StoreUnavailableError, never a lost write.
+A caller's await ends after its commit. One pair is read on the event loop itself, through a connection of its own: a
+reader of the write-ahead log waits for nobody, and what each request reads (keys, tokens) would else cost as many changes
+of thread. A locked file or a full disk is a StoreUnavailableError, never a lost write.
 """
 
 from __future__ import annotations
@@ -50,6 +52,8 @@ class SqliteStore:
         self._appended = self._expiring = 0
         try:
             self._connection = _open(path)
+            self._reader = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0)
+            self._reader.execute("PRAGMA query_only=ON")
         except (sqlite3.Error, OSError) as error:
             raise StoreUnavailableError(
                 f"the store {path} cannot be opened: {error}", hint="check the path, its permissions and the disk"
@@ -59,7 +63,12 @@ class SqliteStore:
 
     async def get(self, key: str) -> bytes | None:
         """See `Store.get`."""
-        return await self._do(lambda db: self._read(db, key))
+        if self._closed:
+            raise StoreUnavailableError("the store is closed")
+        try:
+            return self._read(self._reader, key)
+        except sqlite3.Error as error:
+            raise StoreUnavailableError(f"the store {self._path} failed: {error}", retry_after=1) from error
 
     async def put(self, key: str, value: bytes, *, ttl: float | None = None, expected: bytes | None = None) -> bool:
         """See `Store.put`."""
@@ -168,6 +177,7 @@ class SqliteStore:
             self._closed = True
             self._jobs.put(None)
             await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+            self._reader.close()
 
     # ------------------------------------------------------------------ the writer thread
 

@@ -54,7 +54,7 @@ class _Lines(Response):
         """Diagnose and send."""
         lines = ndjson.Lines(send, self._here.request_id)
         async with (
-            ndjson.answering(receive, lines),
+            ndjson.answering(scope, lines),
             contextlib.aclosing(fanout.gather(self._clusters, self._diagnose)) as results,
         ):
             async for result in results:
