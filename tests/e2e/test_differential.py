@@ -299,6 +299,8 @@ top nodes
 """
 
 _FOR_PROGRAMS = re.compile(r"-o '?(json|yaml|kyaml|name|jsonpath|go-template|template|custom-columns)")
+_OF_MANY = re.compile(r"logs .*(--all-containers|--all-pods|-l )")
+"""Logs of several containers, which kubectl itself asks in no certain order."""
 _WORKERS = 2
 
 
@@ -325,7 +327,8 @@ class Answer:
     @classmethod
     def of(cls, line: str, code: int | None, out: str, err: str) -> Answer:
         """One to the command *line*."""
-        return cls(code, out if _FOR_PROGRAMS.search(line) else normal(out), normal(err))
+        out = out if _FOR_PROGRAMS.search(line) else normal(out)
+        return cls(code, "".join(sorted(out.splitlines(keepends=True))) if _OF_MANY.match(line) else out, normal(err))
 
 
 @dataclass(frozen=True)
