@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 
 import anyio
+import uvloop
 
-from benchmarks import idle, machine, overhead
+from benchmarks import idle, kubernetes, machine, overhead
 
 
 def main() -> None:
@@ -14,6 +15,7 @@ def main() -> None:
     quick = "--quick" in sys.argv
     print(machine.describe())
     anyio.run(overhead.run, 50 if quick else 200, backend_options={"use_uvloop": True})
+    uvloop.run(kubernetes.run(quick=quick))
     anyio.run(idle.run, 1000, backend_options={"use_uvloop": True})
     print(machine.describe())
 

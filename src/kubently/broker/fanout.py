@@ -74,7 +74,7 @@ async def gather(
         async with send:
             for cluster in clusters:
                 tasks.start_soon(one, cluster, send.clone())
-        # Closed by its caller, the generator ends its works and itself: the group would wrap what closes it as an error.
+        # Closed by its caller it ends its works and itself: the group would wrap what closes it as an error.
         with contextlib.suppress(GeneratorExit):
             async with receive:
                 async for item in receive:

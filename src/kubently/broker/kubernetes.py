@@ -16,8 +16,8 @@ from kubently.kube import headers, paths, policy
 from kubently.schema import ClusterId, Permission, Principal
 from kubently.tunnel import Stream
 
-MAX_REQUESTS = 96
-"""Requests to one cluster at once: of a session's 128 streams the rest is for commands, whatever watches there are."""
+MAX_REQUESTS = 448
+"""Requests to one cluster at once: of a session's 512 streams the rest is for commands, whatever watches there are."""
 
 
 class PolicyDeniedError(KubentlyError):

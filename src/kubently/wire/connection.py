@@ -28,7 +28,7 @@ PROTOCOL_VERSION = 1
 # crawls. 256 KiB gives 5 MiB/s, and a thousand stalled readers still hold only 250 MiB.
 DEFAULT_WINDOW = 256 * 1024
 MAX_WINDOW = 2**31 - 1
-DEFAULT_MAX_STREAMS = 128
+DEFAULT_MAX_STREAMS = 512
 
 # What a peer grants is its word, not our memory: whatever its window and max_streams, no more than this waits here.
 MAX_OUTBOX = 1024 * 1024
