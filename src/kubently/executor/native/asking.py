@@ -59,6 +59,11 @@ class Answer:
     body: bytearray = field(default_factory=bytearray)
     warnings: list[str] = field(default_factory=list)
 
+    @property
+    def is_success(self) -> bool:
+        """Whether what was asked for is in the body; 204 is the log of a pod that runs nowhere."""
+        return 200 <= self.status < 300
+
 
 Piece = Callable[[bytes], Awaitable[None]]
 
@@ -87,7 +92,7 @@ class Asker:
         answer = Answer()
 
         async def add(piece: bytes) -> None:
-            if answer.status == 200:
+            if answer.is_success:
                 await write(piece)
                 return
             self._held.take(len(piece))

@@ -219,7 +219,7 @@ async def _follow(log: _Log, ask: Asker) -> int:
             raise
         # As Go's client says it; the lines so far are out, so that kubectl cannot be asked any more.
         return await _say(log.write, ["unexpected EOF"] * log.plan.follow + ["error: unexpected EOF"], 1)
-    if answer.status == 200 and not answer.warnings:
+    if answer.is_success:
         await begin()
         return 0
     if log.plan.follow or begun:

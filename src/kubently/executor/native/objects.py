@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from kubently.executor.native import golang
-from kubently.executor.native.unsure import Unsure
+from kubently.executor.native.unsure import Unsure, reading
 
 _LONG_NUMBER = re.compile(rb"[0-9]{19}")
 _SAFE_IN_HTML = ((b"&", rb"\u0026"), (b"<", rb"\u003c"), (b">", rb"\u003e"))
@@ -30,10 +30,20 @@ class Decoder:
             raise Unsure("no plain JSON") from error
 
     def decode_objects(self, body: bytes) -> Any:
-        """Read a body whose numbers will be printed."""
-        if _LONG_NUMBER.search(body):
-            raise Unsure("a number that Go may round")
-        return self.decode(body)
+        """Read a body whose numbers will be printed. Raises Unsure for whole ones that Go rounds."""
+        document = self.decode(body)
+        with reading():
+            if _LONG_NUMBER.search(body) and _holds_long_number(document):
+                raise Unsure("a number that Go rounds")
+        return document
+
+
+def _holds_long_number(node: Any) -> bool:
+    if isinstance(node, dict):
+        return any(map(_holds_long_number, node.values()))
+    if isinstance(node, list):
+        return any(map(_holds_long_number, node))
+    return isinstance(node, int) and not -(2**63) <= node < 2**63
 
 
 def _float(text: str) -> Any:
