@@ -316,7 +316,7 @@ async def _kubectl_get(kubeconfig: Path, home: Path) -> float:
     child = await asyncio.create_subprocess_exec(
         str(find_kubectl("")),
         f"--kubeconfig={kubeconfig}",
-        f"--cache-dir={home / kubeconfig.stem}",
+        f"--cache-dir={home / 'caches' / kubeconfig.stem}",
         *("get", "pods", "-n", "shop"),
         env={"HOME": str(home), "PATH": ""},
         stdout=asyncio.subprocess.DEVNULL,
