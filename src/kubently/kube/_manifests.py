@@ -24,6 +24,9 @@ _DOCUMENT = re.compile(r"(?m)^---")
 _SOURCE = re.compile(r"(?m)^# Source: [\w./@+-]{1,300}$", re.ASCII)
 """Helm says above each document which template it came from."""
 
+_EXPANSION = 5
+"""How much larger than its text a document may become by aliases."""
+
 _TOO_LARGE = f"# {marker(f'manifests of more than {MAX_CHARS} characters')}\n"
 _UNREADABLE = f"# {marker('a document that cannot be read')}\n"
 
@@ -32,20 +35,19 @@ def redact_manifests(text: str, redact: Callable[[Mapping[str, Any]], Mapping[st
     """Return *text* with each of its documents as *redact* leaves it."""
     if len(text) > MAX_CHARS:
         return _TOO_LARGE
-    budget = _Budget(2 * MAX_CHARS)
-    documents = (_redact_document(piece, redact, budget) for piece in _DOCUMENT.split(text))
-    return "".join(f"---\n{document}" for document in documents if document)
+    documents = filter(None, (_redact_document(piece, redact) for piece in _DOCUMENT.split(text)))
+    return ("---\n" if text.lstrip().startswith("---") else "") + "---\n".join(documents)
 
 
-def _redact_document(piece: str, redact: Callable[[Mapping[str, Any]], Mapping[str, Any]], budget: _Budget) -> str:
+def _redact_document(piece: str, redact: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> str:
     source = _SOURCE.search(piece)
     head = f"{source[0]}\n" if source else ""
     try:
         _check_depth(piece)
-        document = yaml.load(piece, _Loader)  # noqa: S506  # a safe loader
+        document = yaml.load(piece, _SafeLoader)  # noqa: S506  # a safe loader
         if document is None:
             return ""
-        budget.check(document)
+        _Budget(_EXPANSION * (len(piece) + 100)).check(document)
         return head + yaml.dump(redact(document), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=_WIDTH)
     except (yaml.YAMLError, ValueError, RecursionError, OverflowError):
         return head + _UNREADABLE
@@ -54,7 +56,7 @@ def _redact_document(piece: str, redact: Callable[[Mapping[str, Any]], Mapping[s
 def _check_depth(piece: str) -> None:
     """Raise ValueError for a document that is nested too deeply: to load it takes the square of its depth."""
     depth = 0
-    for event in yaml.parse(piece, _Loader):
+    for event in yaml.parse(piece, _SafeLoader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
             raise ValueError("nested too deeply")
@@ -94,7 +96,7 @@ _WIDTH = 1_000_000
 """Lines are not folded."""
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # which one depends on the machine
+class _SafeLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # which one depends on the machine
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
         # Merges of merges multiply while a document is loaded, before anything could be counted.
         if any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value):
