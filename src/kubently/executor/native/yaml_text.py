@@ -15,7 +15,7 @@ from kubently.executor.native.unsure import Unsure
 
 _LETTERS = re.compile(r"[A-Za-z]*")
 _DIGIT = re.compile(r"[0-9]")
-_MAX_CHECKED = 64
+_MAX_CHECKED = 128
 _MAX_DEPTH = 100
 
 
