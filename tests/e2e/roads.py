@@ -1,4 +1,4 @@
-"""Plain HTTPS requests on the two roads to a cluster: ``/clusters/ID/k8s`` of the API, and the API server itself."""
+"""The roads to a cluster: ``/clusters/ID/k8s`` of the API, its API server itself, and the contexts that people use."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from kubently import trust
-from tests.e2e.harness import ADMIN_KEY, ApiProcess
-from tests.testbed import pki
+from tests.e2e.harness import ADMIN_KEY, ApiProcess, Fleet
+from tests.testbed import binaries, pki
 from tests.testbed.cluster import Cluster
 
 
@@ -76,6 +76,27 @@ class Road:
             yield connection.getresponse()
         finally:
             connection.close()
+
+
+@dataclass(frozen=True)
+class Context:
+    """What ``kubently kubeconfig`` wrote for one cluster; tools that use it run in ``environ``."""
+
+    path: Path
+    name: str
+    environ: Mapping[str, str]
+
+    @classmethod
+    def written(cls, fleet: Fleet, cluster: str, folder: Path) -> Context:
+        """A new file in *folder*, and an administrator's environment."""
+        path = folder / "kubeconfig"
+        made = fleet.cli("kubeconfig", cluster, "--kubeconfig", str(path))
+        assert made.code == 0, made.err
+        return cls(path, f"kubently-{cluster}", fleet.cli.environ)
+
+    def kubectl(self, *args: str) -> list[str | Path]:
+        """The command line of a kubectl."""
+        return [binaries.find_kubectl(), f"--kubeconfig={self.path}", f"--context={self.name}", *args]
 
 
 def _fields(response: http.client.HTTPResponse) -> dict[str, str]:

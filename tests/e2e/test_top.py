@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
-from pathlib import Path
 
 import pytest
 
 from tests.e2e.compare import lines
 from tests.e2e.content import DIRECT
 from tests.e2e.harness import Cli, Fleet, Result, run
-from tests.testbed.binaries import find_kubectl
+from tests.e2e.roads import Context
 from tests.testbed.cluster import Cluster
 
 LINES = """
@@ -38,25 +37,23 @@ _USE = re.compile(r"^\S.*?\s\d+m(?:\s+\d+%)?\s+\d+Mi", re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
-def context(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> list[str | Path]:
-    """A kubectl with the context that ``kubently kubeconfig`` writes."""
-    path = tmp_path_factory.mktemp("top") / "kubeconfig"
-    assert fleet.cli("kubeconfig", "beta", "--kubeconfig", str(path)).code == 0
-    return [find_kubectl(), f"--kubeconfig={path}", "--context=kubently-beta"]
+def context(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Context:
+    """The context of beta."""
+    return Context.written(fleet, "beta", tmp_path_factory.mktemp("top"))
 
 
-def ask(line: str, cli: Cli, context: list[str | Path], cluster: Cluster) -> list[Result]:
+def ask(line: str, cli: Cli, context: Context, cluster: Cluster) -> list[Result]:
     """The answers of both roads, and kubectl's beside the cluster."""
     argv = shlex.split(line)
     direct = cluster.kubectl(*argv, user=DIRECT, check=False)
     return [
         cli.run("beta", *argv),
-        run([*context, *argv], cli.environ),
+        run(context.kubectl(*argv), context.environ),
         Result(direct.returncode, direct.stdout.encode(), direct.stderr.encode()),
     ]
 
 
-def equal(line: str, cli: Cli, context: list[str | Path], cluster: Cluster) -> Result:
+def equal(line: str, cli: Cli, context: Context, cluster: Cluster) -> Result:
     """The answer that all roads give. Numbers may be renewed between two questions: then all are asked again."""
     for _ in range(_ATTEMPTS):
         answers = ask(line, cli, context, cluster)
@@ -67,7 +64,7 @@ def equal(line: str, cli: Cli, context: list[str | Path], cluster: Cluster) -> R
 
 
 @pytest.mark.parametrize("line", lines(LINES))
-def test_usage_is_what_kubectl_shows(line: str, cli: Cli, context: list[str | Path], metrics: Cluster) -> None:
+def test_usage_is_what_kubectl_shows(line: str, cli: Cli, context: Context, metrics: Cluster) -> None:
     answer = equal(line, cli, context, metrics)
 
     assert answer.code == 0, answer.err
@@ -75,7 +72,7 @@ def test_usage_is_what_kubectl_shows(line: str, cli: Cli, context: list[str | Pa
 
 
 @pytest.mark.parametrize("line", lines(FAILING))
-def test_failures_are_those_of_kubectl(line: str, cli: Cli, context: list[str | Path], metrics: Cluster) -> None:
+def test_failures_are_those_of_kubectl(line: str, cli: Cli, context: Context, metrics: Cluster) -> None:
     answer = equal(line, cli, context, metrics)
 
     assert answer.code == 1
