@@ -147,3 +147,18 @@ def test_requests_of_kubectl_are_in_the_audit_log(person: Person, fleet: Fleet) 
 
     told = [record["what"] for record in fleet.api.audit() if record["action"] == "kubernetes"]
     assert "list pods in namespace audited-road" in told
+
+
+@pytest.mark.parametrize("path", ["/api/v1/namespaces/shop/secrets", "/api/v1/namespaces/shop/pods/queue-0/exec"])
+def test_raw_requests_meet_the_same_policy(path: str, person: Person) -> None:
+    result = person("get", "--raw", path)
+
+    assert result.code == 1
+    assert not result.stdout
+    assert result.err.startswith("Error from server (Forbidden): ")
+
+
+def test_raw_requests_for_what_may_be_read_are_answered_under_the_clusters_path(person: Person) -> None:
+    result = person("get", "--raw", "/api/v1/namespaces/shop/pods?limit=1")
+
+    assert json.loads(result.out)["kind"] == "PodList"

@@ -38,8 +38,8 @@ async def test_a_token_opens_its_cluster_and_nothing_else(tmp_path: Path) -> Non
         assert made.json()["expires_in"] == 3600
         assert await status(fleet, token, "/clusters/prod/k8s/api/v1/pods") == 200
         assert await status(fleet, token, "/clusters/other/k8s/api/v1/pods") == 401
-        assert await status(fleet, token, "/api/v1/clusters") == 401
-        assert await status(fleet, token, "/metrics") == 401
+        assert await status(fleet, token, "/api/v1/clusters") == 403
+        assert await status(fleet, token, "/metrics") == 403
         stored = str(await fleet.serving.services.store.scan("auth:kube-token:"))
         assert token not in stored
 
@@ -84,3 +84,26 @@ async def test_who_may_not_read_gets_no_token(tmp_path: Path) -> None:
 
         assert viewer.status_code == 403
         assert hidden.status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/api/v1/namespaces/shop/pods", "/apis/apps/v1", "/version", "/anything"])
+async def test_a_token_outside_of_its_path_gets_a_sentence_that_kubectl_shows(path: str, tmp_path: Path) -> None:
+    """What a client asks that drops the server's path, such as ``kubectl get --raw``."""
+    async with run_fleet(tmp_path) as fleet:
+        await fleet.add("prod", executor())
+        made = await fleet.http.post("/api/v1/clusters/prod/kubernetes-token", headers=await key(fleet))
+
+        answer = await fleet.http.get(path, headers={"Authorization": f"Bearer {made.json()['token']}"})
+
+        assert answer.status_code == 403
+        assert (answer.json()["kind"], answer.json()["reason"]) == ("Status", "Forbidden")
+        assert "under /clusters/<id>/k8s" in answer.json()["message"]
+
+
+@pytest.mark.parametrize("path", ["/api", "/apis", "/apis/apps/v1", "/version", "/openapi/v3"])
+async def test_what_only_api_servers_have_is_answered_as_they_do(path: str, tmp_path: Path) -> None:
+    async with run_fleet(tmp_path) as fleet:
+        answer = await fleet.http.get(path)
+
+        assert (answer.status_code, answer.json()["kind"]) == (403, "Status")
+        assert (await fleet.http.get("/api/v1/nothing")).json()["code"] == "not-found"

@@ -101,6 +101,8 @@ class Edge:
             await self._kubernetes(scope, receive, send, request_id, match[1], match[2] or b"/")
         elif path in docs.PAGES:
             await docs.PAGES[path](self._rest, send)
+        elif kubeproxy.is_astray(scope):
+            await requests.send_json(send, 403, kubeproxy.astray_status(path), headers={"x-request-id": request_id})
         else:
             principal = await requests.authenticate(scope, self._services)
             await self._authenticated(scope, receive, send, request_id, principal)

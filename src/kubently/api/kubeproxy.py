@@ -5,22 +5,21 @@ Raw ASGI in, raw frames out. Refusals are ``Status`` objects, so that kubectl sh
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+from kubently.api import requests
 from kubently.api.services import Services
+from kubently.auth import kube_tokens
 from kubently.broker import PolicyDeniedError
-from kubently.errors import (
-    ClusterNotFoundError,
-    ExecutorOfflineError,
-    KubentlyError,
-    TunnelError,
-)
-from kubently.kube import headers
+from kubently.errors import KubentlyError, TunnelError
+from kubently.kube import headers, statuses
 from kubently.listen import while_connected
-from kubently.schema import ClusterId, Principal, problems
+from kubently.schema import ClusterId, Principal
 from kubently.tunnel import Receive, Scope, Send, read_body, status_of
 
-_REASONS = {400: "BadRequest", 401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 429: "TooManyRequests"}
+_OF_API_SERVERS = re.compile(r"/(?:api|apis(?:/.*)?|version|openapi/v[23](?:/.*)?)/?")
+"""What API servers have and we do not; /api/v1/... is ours."""
 
 _MAX_BODY = 64 * 1024
 """Bytes of a request body: only the three self reviews have one."""
@@ -58,6 +57,26 @@ async def serve(
             await send({"type": "http.response.body", "body": b""})
 
 
+def is_astray(scope: Scope) -> bool:
+    """Whether a Kubernetes client asks outside of its cluster's path, as ``kubectl get --raw`` may.
+
+    It sends a token that is good for nothing else, or asks for what only an API server has.
+    """
+    secret = requests.header(scope, b"authorization").partition(" ")[2].strip()
+    return secret.startswith(kube_tokens.PREFIX) or bool(_OF_API_SERVERS.fullmatch(scope["path"]))
+
+
+def astray_status(path: str) -> dict[str, Any]:
+    """The ``Status`` object that says where the cluster's API is."""
+    message = (
+        f"{path[:200]} is outside of a cluster's path: Kubently serves its API under /clusters/<id>/k8s; "
+        "ask with a resource instead of --raw"
+    )
+    return statuses.failure(
+        "Forbidden", 403, message, {"causes": [{"reason": "Kubently", "message": "outside-of-cluster-path"}]}
+    )
+
+
 class BrokenAnswerError(Exception):
     """The answer cannot be completed; the server closes the connection."""
 
@@ -66,19 +85,4 @@ def as_status(error: KubentlyError) -> dict[str, Any]:
     """The ``Status`` object for an error of ours."""
     if isinstance(error, PolicyDeniedError):
         return error.status
-    code = problems.status_of(error)
-    details: dict[str, Any] = {"causes": [{"reason": "Kubently", "message": error.code}]}
-    if isinstance(error, ExecutorOfflineError) and error.retry_after:
-        details["retryAfterSeconds"] = max(1, round(error.retry_after))
-    if isinstance(error, ClusterNotFoundError):
-        details["kind"] = "clusters"
-    return {
-        "kind": "Status",
-        "apiVersion": "v1",
-        "metadata": {},
-        "status": "Failure",
-        "message": f"{error.message}; {error.hint}" if error.hint else error.message,
-        "reason": _REASONS.get(code, "ServiceUnavailable" if code in (502, 503, 504) else "InternalError"),
-        "details": details,
-        "code": code,
-    }
+    return statuses.of(error)

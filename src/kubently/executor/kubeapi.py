@@ -15,7 +15,7 @@ from kubently.errors import InvalidRequestError, KubentlyError
 from kubently.executor import redaction
 from kubently.executor.apiserver import ApiServer, Response, UpstreamError
 from kubently.executor.caller import Caller
-from kubently.kube import headers, members, objects, paths, policy, reviews
+from kubently.kube import headers, members, objects, paths, policy, reviews, statuses
 from kubently.tunnel import Receive, Scope, Send, read_body
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class KubeApi:
             creates = request.verb == "create"
             forwarded = headers.request_headers(scope["headers"], with_body=creates)
         except InvalidRequestError as error:
-            await _send_status(send, policy.invalid_status(error))
+            await _send_status(send, statuses.of(error))
             return
         target = b"?".join(part for part in paths.build(request) if part)
         try:
@@ -57,7 +57,7 @@ class KubeApi:
                 forwarded = redaction.readable(request, forwarded)
             response = await self._api_server.request(request.method.encode(), target, forwarded, body)
         except KubentlyError as error:
-            await _send_status(send, _failure(error))
+            await _send_status(send, statuses.of(error))
             return
         try:
             # An error's body is a Status: it holds no object, and is no list.
@@ -109,18 +109,3 @@ async def _send_json(send: Send, status: int, value: Mapping[str, Any]) -> None:
     fields = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": fields})
     await send({"type": "http.response.body", "body": body})
-
-
-def _failure(error: KubentlyError) -> Mapping[str, Any]:
-    if isinstance(error, InvalidRequestError):
-        return policy.invalid_status(error)
-    return {
-        "kind": "Status",
-        "apiVersion": "v1",
-        "metadata": {},
-        "status": "Failure",
-        "message": f"{error.message}; {error.hint}" if error.hint else error.message,
-        "reason": "ServiceUnavailable",
-        "details": {"causes": [{"reason": "KubentlyFailure", "message": error.code}]},
-        "code": 503,
-    }

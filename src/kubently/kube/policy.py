@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kubently.errors import ConfigError, InvalidRequestError
-from kubently.kube import _documents
+from kubently.errors import ConfigError
+from kubently.kube import _documents, statuses
 from kubently.kube._decisions import Allow, Decision, Deny, document_of, list_of
 from kubently.kube._documents import Grant, SecretsMode
 from kubently.kube._helm_requests import asks_as_helm
@@ -40,7 +40,6 @@ __all__ = [
     "asks_as_helm",
     "decide",
     "deny_status",
-    "invalid_status",
     "parse_policy",
     "rules",
 ]
@@ -272,23 +271,4 @@ def deny_status(deny: Deny, request: ApiRequest) -> dict[str, Any]:
     details: dict[str, Any] = {"causes": [{"reason": "KubentlyPolicy", "message": deny.rule}]}
     if request.is_resource_request:
         details |= {"group": request.group, "kind": request.resource, "name": request.name}
-    return _status("Forbidden", 403, str(deny), {key: value for key, value in details.items() if value})
-
-
-def invalid_status(error: InvalidRequestError) -> dict[str, Any]:
-    """Return a request that could not be parsed as a metav1.Status."""
-    message = f"{error.message}; {error.hint}" if error.hint else error.message
-    return _status("BadRequest", 400, message, {"causes": [{"reason": "KubentlyRequest", "message": error.code}]})
-
-
-def _status(reason: str, code: int, message: str, details: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "kind": "Status",
-        "apiVersion": "v1",
-        "metadata": {},
-        "status": "Failure",
-        "message": message,
-        "reason": reason,
-        "details": details,
-        "code": code,
-    }
+    return statuses.failure("Forbidden", 403, str(deny), {key: value for key, value in details.items() if value})

@@ -2,8 +2,8 @@
 
 Write-ahead log with one writer thread; writes that wait together are committed together, so a burst costs one commit.
 A caller's await ends after its commit. One pair is read on the event loop itself, through a connection of its own: a
-reader of the write-ahead log waits for nobody, and what each request reads (keys, tokens) would else cost as many changes
-of thread. A locked file or a full disk is a StoreUnavailableError, never a lost write.
+reader of the write-ahead log waits for nobody, and what each request reads (keys, tokens) would else cost as many
+changes of thread. A locked file or a full disk is a StoreUnavailableError, never a lost write.
 """
 
 from __future__ import annotations

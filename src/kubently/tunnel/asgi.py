@@ -6,6 +6,8 @@ import json
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
+import anyio
+
 from kubently.errors import InvalidRequestError, RemoteProtocolError
 
 Scope = MutableMapping[str, Any]
@@ -15,8 +17,24 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
+BODY_TIMEOUT = 30.0
+"""Seconds for a whole body: those that are read at once are small."""
+
+
 async def read_body(receive: Receive, *, limit: int) -> bytes:
-    """The whole body. Raises InvalidRequestError over *limit* bytes, or when the client goes away in its middle."""
+    """The whole body.
+
+    Raises InvalidRequestError over *limit* bytes, when it takes longer than BODY_TIMEOUT, or when the client goes away
+    in its middle.
+    """
+    try:
+        with anyio.fail_after(BODY_TIMEOUT):
+            return await _read_body(receive, limit)
+    except TimeoutError:
+        raise InvalidRequestError(f"the body did not come within {BODY_TIMEOUT:g} s") from None
+
+
+async def _read_body(receive: Receive, limit: int) -> bytes:
     body: bytes = b""
     while True:
         message = await receive()

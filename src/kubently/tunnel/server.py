@@ -49,6 +49,9 @@ class _Call:
         self._body_read = False
 
     async def run(self, app: Application) -> None:
+        if any(name == b":protocol" for name, _ in self._stream.fields):
+            await self._refuse_protocol()
+            return
         try:
             await app(self._scope(), self._receive, self._send)
         except Exception:
@@ -60,6 +63,12 @@ class _Call:
                 await self._send({"type": "http.response.body", "body": b""})
         if not self._finished:
             self._stream.reset(wire.ErrorCode.INTERNAL_ERROR, "the answer was not completed")
+
+    async def _refuse_protocol(self) -> None:
+        """What is laid out for exec and port-forward (both halves as plain bytes) and served by nobody yet."""
+        headers = [(b"content-type", b"text/plain; charset=utf-8")]
+        await self._send({"type": "http.response.start", "status": 501, "headers": headers})
+        await self._send({"type": "http.response.body", "body": b"this executor changes no stream's protocol"})
 
     def _scope(self) -> Scope:
         pseudo = {name: value for name, value in self._stream.fields if name.startswith(b":")}

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubently.archive import app, asked
-from kubently.kube import protobuf
 from kubently.archive.answers import RefusedError
+from kubently.kube import protobuf
 
 from .samples import archive
 

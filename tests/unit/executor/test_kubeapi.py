@@ -212,5 +212,5 @@ async def test_an_unreachable_api_server_is_a_status_too() -> None:
     pool = ApiServer(Target("127.0.0.1", 1, "", None, "", StaticCredential(b"x")))
     status, _, body = await ask(pool, "/api/v1/pods")
 
-    assert (status, json.loads(body)["reason"]) == (503, "ServiceUnavailable")
+    assert (status, json.loads(body)["reason"]) == (502, "ServiceUnavailable")
     assert "cannot be reached" in json.loads(body)["message"]

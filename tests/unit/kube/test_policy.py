@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubently.errors import ConfigError, InvalidRequestError
+from kubently.errors import ConfigError
 from kubently.kube import paths, policy
 from kubently.kube.paths import ApiRequest
 from kubently.kube.policy import Allow, Deny, Narrowing, Policy, decide
@@ -483,13 +483,6 @@ def test_a_denied_path_has_no_resource_in_its_details() -> None:
     assert isinstance(decision, Deny)
 
     assert set(policy.deny_status(decision, request)["details"]) == {"causes"}
-
-
-def test_what_cannot_be_parsed_is_a_bad_request() -> None:
-    status = policy.invalid_status(InvalidRequestError("the path is odd", hint="write it plainly"))
-
-    assert (status["code"], status["reason"]) == (400, "BadRequest")
-    assert status["message"] == "the path is odd; write it plainly"
 
 
 # ---- limits of a key

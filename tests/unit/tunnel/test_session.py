@@ -10,7 +10,7 @@ import pytest
 from kubently import wire
 from kubently.errors import InvalidRequestError, RemoteProtocolError, StreamResetError, TunnelClosedError
 from kubently.testing import tunnel
-from kubently.tunnel import Heartbeat, Receive, Scope, Send, Session, Stream, read_body, status_of
+from kubently.tunnel import Heartbeat, Message, Receive, Scope, Send, Session, Stream, asgi, read_body, status_of
 from kubently.tunnel.transports.memory import memory_pair
 
 pytestmark = pytest.mark.anyio
@@ -195,6 +195,17 @@ async def test_an_application_that_fails_answers_500_or_resets(caplog: pytest.Lo
             for stream in (late, short):
                 with pytest.raises(StreamResetError, match="not completed"):
                     await read_all(stream)
+
+
+async def test_a_stream_of_another_protocol_is_refused_before_anybody_is_asked() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise AssertionError("nobody should be asked")
+
+    async with tunnel(app) as (control, _):
+        stream = control.open([(b":method", b"CONNECT"), (b":path", b"/k8s/x"), (b":protocol", b"websocket")])
+
+        assert (b":status", b"501") in await stream.head()
+        assert b"changes no stream's protocol" in await read_all(stream)
 
 
 async def test_streams_over_the_limit_are_refused_with_a_reason() -> None:
@@ -427,4 +438,15 @@ async def test_a_body_that_its_client_does_not_finish_is_not_taken_for_whole() -
         return next(messages)
 
     with pytest.raises(InvalidRequestError, match="went away"):
+        await read_body(receive, limit=100)
+
+
+async def test_a_body_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def receive() -> Message:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    monkeypatch.setattr(asgi, "BODY_TIMEOUT", 0.01)
+
+    with pytest.raises(InvalidRequestError, match="did not come within"):
         await read_body(receive, limit=100)
