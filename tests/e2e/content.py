@@ -25,7 +25,8 @@ DIRECT = "direct"
 KINDS = "kinds"
 """The namespace of what `fill_kinds` makes."""
 
-_READER = "everything-reader"
+READER = "everything-reader"
+"""The ClusterRole of both."""
 
 
 def fill(cluster: Cluster) -> None:
@@ -65,15 +66,15 @@ def _access() -> tuple[Mapping[str, Any], ...]:
     role = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRole",
-        "metadata": {"name": _READER},
+        "metadata": {"name": READER},
         "rules": [everything, more, paths],
     }
     subjects = [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": n} for n in (EXECUTOR, DIRECT)]
     binding = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRoleBinding",
-        "metadata": {"name": _READER},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": _READER},
+        "metadata": {"name": READER},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": READER},
         "subjects": subjects,
     }
     return role, binding
