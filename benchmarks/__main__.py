@@ -7,7 +7,7 @@ import sys
 import anyio
 import uvloop
 
-from benchmarks import idle, kubernetes, machine, overhead
+from benchmarks import idle, kubernetes, machine, native, overhead
 
 
 def main() -> None:
@@ -15,6 +15,7 @@ def main() -> None:
     quick = "--quick" in sys.argv
     print(machine.describe())
     anyio.run(overhead.run, 50 if quick else 200, backend_options={"use_uvloop": True})
+    anyio.run(native.run, 20 if quick else 100, backend_options={"use_uvloop": True})
     uvloop.run(kubernetes.run(quick=quick))
     anyio.run(idle.run, 1000, backend_options={"use_uvloop": True})
     print(machine.describe())

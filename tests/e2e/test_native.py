@@ -139,7 +139,6 @@ get pods -n shop --request-timeout=20s
 get pod queue-0 -A
 get amb -n native
 get cm unreadable -n native -o yaml
-get cm circle -n native -o yaml
 logs deployment/api -n shop
 logs -l app=queue -n shop --prefix
 logs queue-0 -n shop --all-containers
@@ -276,7 +275,6 @@ def _config_maps() -> Iterator[dict[str, object]]:
     chance = random.Random(SEED)
     yield _object("ConfigMap", "strings", data={f"s{number}": text for number, text in enumerate(STRINGS)})
     yield _object("ConfigMap", "unreadable", data={"delete": "a\x7fb"})
-    yield _object("ConfigMap", "circle", data={"1a": "", "9b": "", "10": ""})
     yield _object("ConfigMap", "empty", data={"size-unit": ""}, binaryData={"raw": "AAEC"})
     for number in range(10):
         labels = {"number": str(number), "yes": "no", "weird.example/1e3": "0x1"}

@@ -181,7 +181,7 @@ def _texts(output: str, items: list[dict[str, Any]], *, is_single: bool) -> Iter
         return (f"{objects.name_of(item)}\n" for item in items)
     if output == "json":
         return iter([objects.to_json(items[0])]) if is_single else objects.list_to_json(items)
-    return yaml_text.lines_of(items[0] if is_single else objects.listed(items))
+    return iter([yaml_text.of(items[0])]) if is_single else yaml_text.of_list(items)
 
 
 async def _collect(pieces: Iterator[str | bytes], printed: Printed) -> None:

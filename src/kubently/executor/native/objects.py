@@ -71,11 +71,6 @@ def checked(item: Any) -> dict[str, Any]:
     return item
 
 
-def listed(items: list[dict[str, Any]]) -> dict[str, Any]:
-    """The list that kubectl makes of several objects."""
-    return {"apiVersion": "v1", "items": items, "kind": "List", "metadata": {"resourceVersion": ""}}
-
-
 def without_managed_fields(items: Iterable[dict[str, Any]]) -> None:
     """Take out what kubectl hides unless it is asked for."""
     for item in items:

@@ -159,24 +159,20 @@ def _days(year: int, month: int) -> int:
 # ---- styles
 
 
+_SINGLE_SPACE = re.compile(r"(?<! ) (?! )")
+
+
 def _folded(text: str, column: int, indent: int) -> str:
     """Break at single spaces beyond the width; *text* has no line breaks."""
     pad = "\n" + " " * indent
     out: list[str] = []
-    was_space, last = False, len(text) - 1
-    for position, char in enumerate(text):
-        if char != " ":
-            was_space = False
-        else:
-            folds = not was_space and column > _WIDTH and 0 < position < last and text[position + 1] != " "
-            was_space = True
-            if folds:
-                out.append(pad)
-                column = indent
-                continue
-        out.append(char)
-        column += 1
-    return "".join(out)
+    start = 0
+    for match in _SINGLE_SPACE.finditer(text):
+        space = match.start()
+        if column + space - start > _WIDTH and 0 < space < len(text) - 1:
+            out += (text[start:space], pad)
+            start, column = space + 1, indent
+    return "".join(out) + text[start:]
 
 
 def _single_quoted(text: str, column: int, indent: int, *, may_fold: bool) -> str:

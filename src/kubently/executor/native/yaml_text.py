@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -19,52 +19,80 @@ _MAX_CHECKED = 128
 _MAX_DEPTH = 100
 
 
-def lines_of(document: Any) -> Iterator[str]:
-    """Print a mapping piece by piece; together they are the text. Raises Unsure."""
-    yield from _mapping(document, 0, 0, lead="")
+def of(document: Mapping[str, Any]) -> str:
+    """Print a mapping that is not empty. Raises Unsure."""
+    writer = _Writer()
+    writer.mapping(document, 0, 0, lead="")
+    return writer.take()
 
 
-def _mapping(mapping: Mapping[str, Any], indent: int, depth: int, *, lead: str) -> Iterator[str]:
-    """Write the entries of a mapping that is not empty; the first begins with *lead* in place of its indent."""
-    if depth > _MAX_DEPTH:
-        raise Unsure("an object of many levels")
-    pad = " " * indent
-    for number, name in enumerate(sorted_keys(mapping)):
-        start = f"{pad if number or not lead else lead}{yaml_scalars.key(name)}:"
-        yield from _entry(start, mapping[name], indent, depth, in_mapping=True)
+def of_list(items: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Print the list that kubectl makes of several objects, an object at a time. Raises Unsure."""
+    writer = _Writer()
+    yield "apiVersion: v1\nitems:\n" if items else "apiVersion: v1\nitems: []\n"
+    for item in items:
+        writer.mapping(item, 2, 1, lead="- ")
+        yield writer.take()
+    yield 'kind: List\nmetadata:\n  resourceVersion: ""\n'
 
 
-def _entry(start: str, node: Any, indent: int, depth: int, *, in_mapping: bool) -> Iterator[str]:
-    """Write a node behind what introduces it ("key:" or "-")."""
-    if isinstance(node, Mapping) and node:
-        if in_mapping:
-            yield f"{start}\n"
-            yield from _mapping(node, indent + 2, depth + 1, lead="")
-        else:
-            yield from _mapping(node, indent + 2, depth + 1, lead=f"{start} ")
-    elif isinstance(node, Sequence) and not isinstance(node, str) and node:
-        if in_mapping:
-            yield f"{start}\n"
-            yield from _sequence(node, indent, depth + 1, lead="")
-        else:
-            yield from _sequence(node, indent + 2, depth + 1, lead=f"{start} ")
-    else:
-        text = _scalar(node, len(start) + 1, indent + 2)
-        yield f"{start} {text}" if text.endswith("\n") and text[0] == "|" else f"{start} {text}\n"
+class _Writer:
+    """Collects the pieces of a text; most objects of a document have the same keys, which are sorted once."""
+
+    def __init__(self) -> None:
+        self._out: list[str] = []
+        self._keys: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+
+    def take(self) -> str:
+        """Give what was written, and begin anew."""
+        text = "".join(self._out)
+        self._out.clear()
+        return text
+
+    def mapping(self, mapping: Mapping[str, Any], indent: int, depth: int, *, lead: str) -> None:
+        """Write the entries of a mapping that is not empty; the first begins with *lead* in place of its indent."""
+        if depth > _MAX_DEPTH:
+            raise Unsure("an object of many levels")
+        shape = tuple(mapping)
+        keys = self._keys.get(shape)
+        if keys is None:
+            keys = self._keys[shape] = [(name, f"{yaml_scalars.key(name)}:") for name in sorted_keys(shape)]
+        pad = " " * indent
+        start = lead or pad
+        for name, text in keys:
+            node = mapping[name]
+            if type(node) is dict and node:
+                self._out.append(f"{start}{text}\n")
+                self.mapping(node, indent + 2, depth + 1, lead="")
+            elif type(node) is list and node:
+                self._out.append(f"{start}{text}\n")
+                self._sequence(node, indent, depth + 1, lead="")
+            else:
+                self._leaf(start + text, node, indent + 2)
+            start = pad
+
+    def _sequence(self, sequence: Sequence[Any], indent: int, depth: int, *, lead: str) -> None:
+        if depth > _MAX_DEPTH:
+            raise Unsure("an object of many levels")
+        pad = " " * indent
+        start = lead or pad
+        for node in sequence:
+            if type(node) is dict and node:
+                self.mapping(node, indent + 2, depth + 1, lead=f"{start}- ")
+            elif type(node) is list and node:
+                self._sequence(node, indent + 2, depth + 1, lead=f"{start}- ")
+            else:
+                self._leaf(f"{start}-", node, indent + 2)
+            start = pad
+
+    def _leaf(self, start: str, node: Any, indent: int) -> None:
+        text = yaml_scalars.value(node, len(start) + 1, indent) if type(node) is str else _constant(node)
+        ends = text.endswith("\n") and text[0] == "|"
+        self._out.append(f"{start} {text}" if ends else f"{start} {text}\n")
 
 
-def _sequence(sequence: Sequence[Any], indent: int, depth: int, *, lead: str) -> Iterator[str]:
-    if depth > _MAX_DEPTH:
-        raise Unsure("an object of many levels")
-    pad = " " * indent
-    for number, node in enumerate(sequence):
-        yield from _entry(f"{pad if number or not lead else lead}-", node, indent, depth, in_mapping=False)
-
-
-def _scalar(node: Any, column: int, indent: int) -> str:
+def _constant(node: Any) -> str:
     match node:
-        case str():
-            return yaml_scalars.value(node, column, indent)
         case bool():
             return "true" if node else "false"
         case int():
@@ -87,9 +115,9 @@ def _number(text: str) -> str:
 # ---- order of keys
 
 
-def sorted_keys(mapping: Mapping[str, Any]) -> list[str]:
+def sorted_keys(names: Iterable[str]) -> list[str]:
     """The keys in go-yaml's order: letters behind other characters, digits as numbers."""
-    keys = list(mapping)
+    keys = list(names)
     if all(map(_LETTERS.fullmatch, keys)):
         return sorted(keys)
     if not all(key.isascii() for key in keys) or "<<" in keys:

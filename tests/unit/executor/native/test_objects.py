@@ -46,7 +46,9 @@ def test_json_is_pythons_own_but_for_the_escapes(document: dict[str, Any]) -> No
 def test_a_list_is_printed_piece_by_piece_as_it_would_be_whole(count: int) -> None:
     items = [decoded({**POD, "spec": {"n": number, "text": "a\nb"}}) for number in range(count)]
 
-    assert b"".join(objects.list_to_json(items)) == objects.to_json(objects.listed(items))
+    assert b"".join(objects.list_to_json(items)) == objects.to_json(
+        {"apiVersion": "v1", "items": items, "kind": "List", "metadata": {"resourceVersion": ""}}
+    )
 
 
 def test_members_of_a_typed_list_get_its_kind() -> None:

@@ -58,7 +58,7 @@ EXAMPLES = [
 
 
 def printed(document: Any) -> str:
-    return "".join(yaml_text.lines_of(Decoder().decode_objects(json.dumps(document).encode())))
+    return yaml_text.of(Decoder().decode_objects(json.dumps(document).encode()))
 
 
 @pytest.mark.parametrize(("text", "written"), EXAMPLES)
@@ -72,8 +72,16 @@ def test_lists_stand_at_the_indent_of_their_key() -> None:
     assert printed(document) == "a:\n- b: 1\n  c:\n  - - 1\n    - []\n  - {}\n- x\nd:\n  e: null\n  f: true\n"
 
 
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_a_list_is_printed_piece_by_piece_as_it_would_be_whole(count: int) -> None:
+    items = [{"metadata": {"name": f"n-{number}"}, "spec": {"list": [[1], {"a": "b\nc\n"}]}} for number in range(count)]
+    whole = {"apiVersion": "v1", "items": items, "kind": "List", "metadata": {"resourceVersion": ""}}
+
+    assert "".join(yaml_text.of_list(items)) == printed(whole)
+
+
 def test_keys_are_ordered_with_their_numbers_and_letters_last() -> None:
-    assert list(yaml_text.sorted_keys(dict.fromkeys(["b", "a10", "a2", "B", ".z", "a-b", "a"]))) == [
+    assert yaml_text.sorted_keys(["b", "a10", "a2", "B", ".z", "a-b", "a"]) == [
         ".z",
         "B",
         "a",
