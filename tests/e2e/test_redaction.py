@@ -129,7 +129,7 @@ def _binding() -> dict[str, Any]:
         "apiVersion": f"{group}/v1",
         "kind": "ClusterRoleBinding",
         "metadata": {"name": "redaction"},
-        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "everything-reader"},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": content.READER},
         "subjects": [{"apiGroup": group, "kind": "User", "name": USER}],
     }
 
@@ -287,15 +287,23 @@ def _as_helm_reads(secret: Mapping[str, Any]) -> Any:
 @pytest.mark.parametrize("cluster", ["redact-helm", "redact-both"])
 def test_with_the_grant_helm_reads_its_releases(cluster: str, ask: Asker) -> None:
     got = ask(cluster, HELM).json
-    listed = {item["metadata"]["name"]: item for item in ask(cluster, HELM_LIST, ACCEPTS[1]).json["items"]}
+    one = ask(cluster, f"{HELM_LIST}%2Cname%3Dweb", ACCEPTS[1]).json["items"]
     event = json.loads(ask(cluster, f"{HELM_LIST}%2Cname%3Dweb&watch=1&timeoutSeconds=1").body.splitlines()[0])
 
-    for secret in (got, listed["sh.helm.release.v1.web.v1"], event["object"]):
+    for secret in (got, *one, event["object"]):
         release = _as_helm_reads(secret)
         assert (release["name"], release["version"], release["info"]["status"]) == ("web", 1, "deployed")
         assert release["chart"]["metadata"] == {"name": "web", "version": "1.0.0"}
         assert release["config"] == {"password": "[redacted by Kubently: value]"}
         assert [document["kind"] for document in yaml.safe_load_all(release["manifest"])] == ["Secret", "Service"]
+
+
+def test_a_list_of_all_releases_has_no_manifests(ask: Asker) -> None:
+    listed = {item["metadata"]["name"]: item for item in ask("redact-helm", HELM_LIST, ACCEPTS[1]).json["items"]}
+
+    release = _as_helm_reads(listed["sh.helm.release.v1.web.v1"])
+    assert (release["name"], release["info"]["status"]) == ("web", "deployed")
+    assert release["manifest"] == "# [redacted by Kubently: manifests are shown for one release at a time]\n"
 
 
 def test_with_the_grant_alone_what_is_no_release_is_a_name(ask: Asker) -> None:

@@ -30,7 +30,7 @@ def rewriter_for(request: paths.ApiRequest, policy: Policy) -> members.Rewriter 
         return None
     # What was not granted was refused, so whatever asks as Helm does may read Helm's releases.
     if asks_as_helm(request):
-        return SlowRewriter(_members(request, helm.ReleaseRedactor(policy.secrets, policy.own_secret, policy.patterns)))
+        return SlowRewriter(_members(request, helm.redactor_for(request, policy)))
     rewrite = partial(
         redact.redact_object,
         kind=kind,

@@ -27,8 +27,20 @@ def asks_as_helm(request: ApiRequest) -> bool:
     return request.verb in ("list", "watch") and _selects_owner(request.label_selector)
 
 
+def is_about_one_release(request: ApiRequest) -> bool:
+    """Say whether a request of Helm is about one release, as `helm status` and `get` are, not about all."""
+    return request.verb == "get" or any(
+        item.key == "name" and item.operator == "in" and len(item.values) == 1
+        for item in _requirements(request.label_selector)
+    )
+
+
 def _selects_owner(label_selector: str) -> bool:
+    return _OWNED_BY_HELM in _requirements(label_selector)
+
+
+def _requirements(label_selector: str) -> tuple[Requirement, ...]:
     try:
-        return _OWNED_BY_HELM in parse_selector(label_selector).requirements
+        return parse_selector(label_selector).requirements
     except ValueError:
-        return False
+        return ()

@@ -18,11 +18,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from kubently.kube._helm_requests import OWNER, OWNER_LABEL, RELEASE_TYPE
+from kubently.kube._helm_requests import OWNER, OWNER_LABEL, RELEASE_TYPE, is_about_one_release
 from kubently.kube._manifests import redact_manifests
 from kubently.kube._own_secret import OwnSecret, hidden, stub
 from kubently.kube._patterns import NO_PATTERNS, Patterns, marker
-from kubently.kube.policy import SecretsMode
+from kubently.kube.paths import ApiRequest
+from kubently.kube.policy import Policy, SecretsMode
 from kubently.kube.redact import MAX_DEPTH, redact_object, redact_text
 
 MAX_RELEASE_BYTES = 16 * 1024 * 1024
@@ -32,6 +33,7 @@ _GZIP_MAGIC = b"\x1f\x8b\x08"
 _GZIP_WINDOW = 31
 """zlib's window bits for 32 KiB and a gzip head."""
 
+_NO_MANIFESTS = f"# {marker('manifests are shown for one release at a time')}\n"
 _UNREADABLE = marker("a Helm release that cannot be read")
 
 
@@ -42,6 +44,9 @@ class ReleaseRedactor:
     secrets: SecretsMode = "none"
     own_secret: OwnSecret | None = None
     patterns: Patterns = NO_PATTERNS
+    with_manifests: bool = True
+    """Without, they are left out: reading the YAML of a thousand revisions would take a minute, and `helm list` shows
+    none of it."""
 
     def __call__(self, answer: Mapping[str, Any]) -> dict[str, Any]:
         """Rewrite one Secret, or a watch event.
@@ -68,7 +73,8 @@ class ReleaseRedactor:
         """Return a Secret's ``data.release`` redacted, in Helm's own encoding; a marker where it cannot be read."""
         redact = partial(redact_object, secrets=self.secrets, own_secret=self.own_secret, patterns=self.patterns)
         try:
-            made = _Parts(redact, self.patterns).release(json.loads(_decoded(stored)))
+            parts = _Parts(redact, self.patterns, with_manifests=self.with_manifests)
+            made = parts.release(json.loads(_decoded(stored)))
             text = json.dumps(made, separators=(",", ":"), allow_nan=False)
         except (ValueError, RecursionError, zlib.error):
             return _UNREADABLE.encode()
@@ -76,6 +82,11 @@ class ReleaseRedactor:
 
     def _plain(self, obj: Mapping[str, Any]) -> dict[str, Any]:
         return redact_object(obj, kind="Secret", secrets=self.secrets, patterns=self.patterns)
+
+
+def redactor_for(request: ApiRequest, policy: Policy) -> ReleaseRedactor:
+    """Return what the answer to a request of Helm goes through."""
+    return ReleaseRedactor(policy.secrets, policy.own_secret, policy.patterns, is_about_one_release(request))
 
 
 def _is_release(secret: Mapping[str, Any]) -> bool:
@@ -106,9 +117,12 @@ _INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,18}(?:Z|[+-][0-9]{2
 class _Parts:
     """Makes each part of a release anew."""
 
-    def __init__(self, redact: Callable[[Mapping[str, Any]], Mapping[str, Any]], patterns: Patterns) -> None:
+    def __init__(
+        self, redact: Callable[[Mapping[str, Any]], Mapping[str, Any]], patterns: Patterns, *, with_manifests: bool
+    ) -> None:
         self._redact = redact
         self._patterns = patterns
+        self._with_manifests = with_manifests
 
     def release(self, value: object) -> dict[str, Any]:
         if not isinstance(value, Mapping):
@@ -149,6 +163,8 @@ class _Parts:
         return _made(value, {"started_at": _instant, "completed_at": _instant, "phase": self._text})
 
     def _manifests(self, value: object) -> str:
+        if not self._with_manifests:
+            return _NO_MANIFESTS
         return redact_manifests(value, self._redact) if isinstance(value, str) else ""
 
     def _text(self, value: object) -> str:

@@ -175,6 +175,23 @@ def test_denials_and_limits_come_before_the_grant() -> None:
     assert isinstance(decide(asked("/api/v1/secrets?labelSelector=owner%3Dhelm"), GRANTED, limits), Deny)
 
 
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("owner%3Dhelm", False),
+        ("owner%3Dhelm%2Cname%3Dshop", True),
+        ("owner%3Dhelm%2Cname+in+%28a%2Cb%29", False),
+        ("owner%3Dhelm%2Cname%21%3Dshop", False),
+        ("owner%3Dhelm%2Cname", False),
+    ],
+)
+def test_a_selector_of_one_name_is_about_one_release(query: str, expected: bool) -> None:
+    request = asked(f"/api/v1/secrets?labelSelector={query}")
+
+    assert helm.redactor_for(request, GRANTED).with_manifests == expected
+    assert helm.redactor_for(asked(AS_HELM[0]), GRANTED).with_manifests
+
+
 # ---- releases
 
 
@@ -231,6 +248,15 @@ def test_manifests_stay_manifests() -> None:
         "weight": -5,
         "manifest": "kind: Secret\ndata: {}\n",
     }
+
+
+def test_in_lists_of_all_releases_manifests_are_left_out() -> None:
+    release = decoded(ReleaseRedactor(with_manifests=False)(secret(RELEASE)))
+    hint = "# [redacted by Kubently: manifests are shown for one release at a time]\n"
+
+    assert (release["manifest"], release["hooks"][0]["manifest"]) == (hint, hint)
+    assert release["info"]["status"] == "deployed"
+    assert PLANTED not in json.dumps(release)
 
 
 def test_with_metadata_the_keys_in_secret_manifests_stay() -> None:
