@@ -16,7 +16,8 @@ from tests.testbed.cluster import Cluster
 from tests.testbed.processes import command_lines, until
 
 UNAVAILABLE, USAGE = 69, 64
-FOLLOW = ("logs", "-f", "queue-0", "-n", "shop")
+FOLLOW = ("logs", "-f", "queue-0", "-n", "shop", "--ignore-errors")
+"""A flag that only kubectl knows: a child follows the log."""
 SOON = 5.0
 """Seconds: far below any time-out, far above what a busy machine needs."""
 
@@ -102,21 +103,22 @@ def test_an_executor_that_is_told_to_stop_ends_its_children(cli: Cli, gamma: Exe
     assert not [argv for argv in command_lines().values() if str(gamma.folder) in " ".join(argv)]
 
 
-def kubectl_requests(cluster: Cluster, since: int, text: str) -> list[str]:
-    """What a kubectl of the executor asked for with *text* in it."""
+def requests_of_commands(cluster: Cluster, since: int, text: str) -> list[str]:
+    """What commands asked for with *text* in it, by kubectl or without one."""
     records = cluster.audit(user=EXECUTOR, since=since)
-    return [r.uri for r in records if text in r.uri and r.agent.startswith("kubectl")]
+    return [r.uri for r in records if text in r.uri and r.agent.startswith(("kubectl/", "kubently/"))]
 
 
-def test_the_same_key_twice_runs_once(cli: Cli, alpha: Cluster) -> None:
-    since = alpha.audit_position()
-    line = ("run", "--idempotency-key", "once", "alpha", "--", "get", "pods", "-n", "once-only", "-o", "json")
+@pytest.mark.parametrize("flags", [(), ("--request-timeout=60s",)], ids=["natively", "by kubectl"])
+def test_the_same_key_twice_runs_once(flags: tuple[str, ...], cli: Cli, alpha: Cluster) -> None:
+    since, namespace = alpha.audit_position(), f"once-only-{len(flags)}"
+    line = ("run", "--idempotency-key", namespace, "alpha", "--", "get", "pods", "-n", namespace, "-o", "json", *flags)
 
     first, second = cli(*line), cli(*line)
 
     assert first.code == second.code == 0
     assert first.stdout == second.stdout != b""
-    assert len(kubectl_requests(alpha, since, "/namespaces/once-only/")) == 1
+    assert len(requests_of_commands(alpha, since, f"/namespaces/{namespace}/")) == 1
 
 
 def test_the_same_key_with_another_command_is_refused(cli: Cli, fleet: Fleet) -> None:
@@ -152,7 +154,7 @@ def test_a_key_is_never_run_again_by_another_executor(cli: Cli, alpha: Cluster, 
 
     assert result.code == UNAVAILABLE
     assert "[command-unknown]" in result.err
-    assert kubectl_requests(alpha, since, "run-by-the-first") == []
+    assert requests_of_commands(alpha, since, "run-by-the-first") == []
 
 
 @pytest.mark.timeout(180)

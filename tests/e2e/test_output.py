@@ -89,8 +89,9 @@ def test_a_slow_reader_delays_nobody(cli: Cli, bulk: str) -> None:
             assert cli.run("alpha", "get", "nodes", "-o", "name", timeout=15).code == 0
 
 
-def test_followed_logs_delay_nobody(cli: Cli) -> None:
-    line = ("run", "alpha", "--", "logs", "-f", "queue-0", "-n", "shop")
+@pytest.mark.parametrize("flags", [(), ("--ignore-errors",)], ids=["natively", "by kubectl"])
+def test_followed_logs_delay_nobody(flags: tuple[str, ...], cli: Cli) -> None:
+    line = ("run", "alpha", "--", "logs", "-f", "queue-0", "-n", "shop", *flags)
     with ExitStack() as stack:
         for _ in range(4):
             read_until(stack.enter_context(cli.started(*line)), b"third line\n")
