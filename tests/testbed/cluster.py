@@ -57,6 +57,9 @@ class AuditRecord:
     uri: str
     agent: str
     stage: str
+    impersonated: str
+    """As whom it was taken; empty without impersonation."""
+    impersonated_groups: frozenset[str]
 
 
 class Cluster:
@@ -367,6 +370,8 @@ def _audit_record(event: Mapping[str, Any]) -> AuditRecord:
         uri=event["requestURI"],
         agent=event.get("userAgent", ""),
         stage=event["stage"],
+        impersonated=event.get("impersonatedUser", {}).get("username", ""),
+        impersonated_groups=frozenset(event.get("impersonatedUser", {}).get("groups", ())),
     )
 
 

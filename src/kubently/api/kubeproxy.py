@@ -46,7 +46,8 @@ async def serve(
             await stream.write(body, end_stream=True)
             head = await stream.head()
             # The executor has filtered these; a control plane does not take its word for what a front proxy acts on.
-            fields = headers.response_headers(head)
+            # Its Date stays behind, because the server writes one.
+            fields = [field for field in headers.response_headers(head) if field[0] != b"date"]
             await send({"type": "http.response.start", "status": status_of(head), "headers": fields})
             try:
                 while chunk := await stream.read():

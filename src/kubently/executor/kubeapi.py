@@ -42,6 +42,8 @@ class KubeApi:
                 return
             creates = request.verb == "create"
             forwarded = headers.request_headers(scope["headers"], with_body=creates)
+            if self._rules.impersonation is not None:
+                forwarded += self._rules.impersonation.headers(caller.principal)
         except InvalidRequestError as error:
             await _send_status(send, statuses.of(error))
             return

@@ -16,6 +16,7 @@ from kubently.kube import _documents, statuses
 from kubently.kube._decisions import Allow, Decision, Deny, document_of, list_of
 from kubently.kube._documents import Grant, SecretsMode
 from kubently.kube._helm_requests import asks_as_helm
+from kubently.kube._impersonation import Impersonation
 from kubently.kube._narrowing import UNLIMITED, Limits, Narrowing
 from kubently.kube._patterns import NO_PATTERNS, Patterns
 from kubently.kube._rules import Rule, Rules
@@ -30,6 +31,7 @@ __all__ = [
     "Decision",
     "Deny",
     "Grant",
+    "Impersonation",
     "Limits",
     "Narrowing",
     "Patterns",
@@ -214,6 +216,8 @@ class Policy:
     """Namespace and name of the executor's own Secret."""
     patterns: Patterns = NO_PATTERNS
     """What else is taken out of text."""
+    impersonation: Impersonation | None = None
+    """As whom requests are made; None: as the executor itself."""
     rules: Rules = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -239,11 +243,12 @@ def _first_match(request: ApiRequest, table: Rules) -> Decision:
     return Deny("default", "no rule of the policy allows this request")
 
 
-_KEYS = frozenset({"mode", "secrets", "ownSecret", "grants", "deny", "narrow", "redact"})
+_KEYS = frozenset({"mode", "secrets", "ownSecret", "grants", "deny", "narrow", "redact", "impersonate"})
 
 
 def parse_policy(value: object) -> Policy:
-    """Read a policy document: mode ("read-only", required), secrets, ownSecret, grants, deny, narrow, redact.
+    """Read a policy document: mode ("read-only", required), secrets, ownSecret, grants, deny, narrow, redact,
+    impersonate.
 
     Raises ConfigError for anything unknown or unreadable, so that nobody runs under another policy than was written.
     """
@@ -260,6 +265,7 @@ def parse_policy(value: object) -> Policy:
         narrowing=Narrowing.from_json(document["narrow"]) if "narrow" in document else UNLIMITED,
         own_secret=_documents.own_secret(document["ownSecret"]) if "ownSecret" in document else None,
         patterns=Patterns.from_json(document["redact"]) if "redact" in document else NO_PATTERNS,
+        impersonation=Impersonation.from_json(document["impersonate"]) if "impersonate" in document else None,
     )
 
 
