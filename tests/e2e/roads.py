@@ -88,11 +88,11 @@ class Context:
 
     @classmethod
     def written(cls, fleet: Fleet, cluster: str, folder: Path) -> Context:
-        """A new file in *folder*, and an administrator's environment."""
+        """A new file in *folder*, which is also the home of an administrator who has cached nothing yet."""
         path = folder / "kubeconfig"
         made = fleet.cli("kubeconfig", cluster, "--kubeconfig", str(path))
         assert made.code == 0, made.err
-        return cls(path, f"kubently-{cluster}", fleet.cli.environ)
+        return cls(path, f"kubently-{cluster}", {**fleet.cli.environ, "HOME": str(folder)})
 
     def kubectl(self, *args: str) -> list[str | Path]:
         """The command line of a kubectl."""

@@ -172,18 +172,17 @@ def test_an_informer_is_in_step_with_the_cluster(as_watch: bool, context: Contex
 
 
 def test_an_informer_gets_over_a_lost_executor(fleet: Fleet, alpha: Cluster, kinds: str, tmp_path: Path) -> None:
-    with (
-        fleet.temporary("shaky", alpha.kubeconfig(EXECUTOR)) as executor,
-        started(informer(Context.written(fleet, "shaky", tmp_path)), fleet.cli.environ) as process,
-    ):
-        running = Informer(process)
-        running.sees("synced")
-        executor.kill()
-        alpha.create(pod("meanwhile"))
-        executor.start()
-        running.sees("added", "meanwhile")
-        alpha.kubectl("delete", "pod", "meanwhile", "-n", "kinds")
-        running.sees("deleted", "meanwhile")
+    with fleet.temporary("shaky", alpha.kubeconfig(EXECUTOR)) as executor:
+        context = Context.written(fleet, "shaky", tmp_path)
+        with started(informer(context), context.environ) as process:
+            running = Informer(process)
+            running.sees("synced")
+            executor.kill()
+            alpha.create(pod("meanwhile"))
+            executor.start()
+            running.sees("added", "meanwhile")
+            alpha.kubectl("delete", "pod", "meanwhile", "-n", "kinds")
+            running.sees("deleted", "meanwhile")
 
 
 # ---------------------------------------------------------------------- Python
