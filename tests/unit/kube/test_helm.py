@@ -288,6 +288,7 @@ def test_a_release_of_the_time_before_compression_is_read() -> None:
         base64.b64encode(base64.b64encode(b'{"config":' * 100_000)).decode(),
         base64.b64encode(base64.b64encode(b'{"chart":{"metadata":{"a":NaN}}}')).decode(),
     ],
+    ids=range(12),
 )
 def test_a_release_that_cannot_be_read_does_not_leave(stored: Any) -> None:
     answer = ReleaseRedactor()(secret({}, data={"release": stored, "other": PLANTED}))

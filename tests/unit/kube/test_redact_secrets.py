@@ -103,6 +103,7 @@ def test_a_chain_is_counted_and_its_first_told() -> None:
         None,
         [PLANTED],
     ],
+    ids=range(10),
 )
 def test_what_is_no_certificate_is_an_error_without_its_content(value: Any) -> None:
     shown = redact_object(tls(data={"tls.crt": value}), secrets="metadata")
