@@ -45,10 +45,14 @@ class Held:
         if self.held > self.limit or self.budget.left < 0:
             raise Unsure("a large answer")
 
+    def give(self, count: int) -> None:
+        """Give bytes back that are no longer held."""
+        self.held -= count
+        self.budget.left += count
+
     def close(self) -> None:
         """Give all of it back."""
-        self.budget.left += self.held
-        self.held = 0
+        self.give(self.held)
 
 
 @dataclass(slots=True)
@@ -74,14 +78,14 @@ class Asker:
     def __init__(self, kube_api: KubeApi, caller: Caller, held: Held) -> None:
         self._kube_api = kube_api
         self._caller = caller
-        self._held = held
+        self.held = held
 
     async def get(self, path: str, query: dict[str, str] | None = None, *, accept: str = JSON) -> Answer:
         """Ask and read the whole answer. Raises Unsure when it is too large, and UpstreamError when it breaks off."""
         answer = Answer()
 
         async def add(piece: bytes) -> None:
-            self._held.take(len(piece))
+            self.held.take(len(piece))
             answer.body += piece
 
         await self._serve(answer, path, query or {}, accept, add)
@@ -95,7 +99,7 @@ class Asker:
             if answer.is_success:
                 await write(piece)
                 return
-            self._held.take(len(piece))
+            self.held.take(len(piece))
             answer.body += piece
 
         await self._serve(answer, path, query, f"{JSON}, */*", add)

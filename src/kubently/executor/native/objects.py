@@ -20,7 +20,7 @@ class Decoder:
     """Reads JSON; a number with a fraction becomes `msgspec.Raw` with the text that Go writes for it."""
 
     def __init__(self) -> None:
-        self._decoder = msgspec.json.Decoder(float_hook=_float)
+        self._decoder = msgspec.json.Decoder(float_hook=read_float)
 
     def decode(self, body: bytes) -> Any:
         """Read a body. Raises Unsure for what Go's decoder reads in another way."""
@@ -46,7 +46,8 @@ def _holds_long_number(node: Any) -> bool:
     return isinstance(node, int) and not -(2**63) <= node < 2**63
 
 
-def _float(text: str) -> Any:
+def read_float(text: str) -> Any:
+    """Keep the text that Go writes for a number with a fraction."""
     return msgspec.Raw(golang.json_float(float(text)).encode())
 
 

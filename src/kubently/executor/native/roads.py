@@ -20,7 +20,7 @@ from kubently.executor.native.discovery import Discovery
 from kubently.executor.native.get import Printed
 from kubently.executor.native.logs import plan_logs
 from kubently.executor.native.plan import GetOptions, GetPlan, options_of, plan_get
-from kubently.executor.native.resources import ResourceTable, UnknownResource
+from kubently.executor.native.resources import Resource, ResourceTable, UnknownResource
 from kubently.executor.native.unsure import Unsure
 from kubently.executor.output import Emit, Output
 from kubently.kube.kubectl import KubectlCommand
@@ -29,8 +29,8 @@ from kubently.wire import records
 
 log = logging.getLogger(__name__)
 
-_MAX_HELD = 16 * 1024 * 1024
-_MAX_HELD_TOGETHER = 64 * 1024 * 1024
+_MAX_HELD = 8 * 1024 * 1024
+_MAX_HELD_TOGETHER = 24 * 1024 * 1024
 """Bytes of answers held by one native command, and by all; read into objects they take several times as much."""
 _RECORD = 256 * 1024
 
@@ -52,6 +52,19 @@ class Native:
             exit_code = await self._answer(command, Asker(self._kube_api, caller, held), output)
             ending = Ending.EXITED
         return await output.end(ending, exit_code, timeout=timeout)
+
+    async def find_resource(self, word: str, caller: Caller) -> Resource | None:
+        """What kubectl takes *word* for; None where the cluster has no such type, or discovery does not say."""
+        with self._held() as held:
+            ask = Asker(self._kube_api, caller, held)
+            try:
+                table = await self._discovery.table(ask)
+                try:
+                    return table.find(word)
+                except UnknownResource:
+                    return (await self._discovery.table(ask, newer_than=table)).find(word)
+            except (Unsure, UpstreamError):
+                return None
 
     async def _answer(self, command: KubectlCommand, ask: Asker, output: Output) -> int:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import msgspec
 from kubently.executor.native import golang
 from kubently.executor.native.plan import GetOptions
 from kubently.executor.native.resources import Resource
+from kubently.executor.native.table_answers import Column, Metadata, Row, Table
 from kubently.executor.native.tabwriter import TabWriter
 from kubently.executor.native.unsure import Unsure
 
@@ -19,8 +20,6 @@ _FLUSH_EVERY = 100
 """Rows between two flushes of kubectl; lines of one flush decide the widths of the next."""
 _BREAK = re.compile(r"[\f\n\r]")
 _CELL_END = re.compile(r"[\t\v]")
-
-_VERSIONS = frozenset({"meta.k8s.io/v1", "meta.k8s.io/v1beta1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +44,21 @@ class TablePrinter:
         self._with_kind = with_kind or options.show_kind
         self._writer = TabWriter()
         self._resource: Resource | None = None
-        self._columns: list[Any] | None = None
+        self._columns: list[Column] | None = None
         self._has_headers = False
         self._wants_blank_line = False
         self._text: list[str] = []
 
-    def print(self, resource: Resource, table: Any) -> None:
-        """Add one Table of *resource*. Raises Unsure, or what a body of another shape raises when it is read."""
+    def print(self, resource: Resource, table: Table) -> None:
+        """Add one Table of *resource*. Raises Unsure."""
         if resource != self._resource:
             self._begin(resource)
-        definitions = _definitions(table)
-        headers = not self._options.no_headers and not (self._has_headers and definitions == self._columns)
-        if definitions != self._columns:
-            self._columns, self._has_headers = definitions, False
-        if table["rows"]:
+        headers = not self._options.no_headers and not (self._has_headers and table.columns == self._columns)
+        if table.columns != self._columns:
+            self._columns, self._has_headers = table.columns, False
+        if table.rows:
             self._has_headers = True
-            self._print_rows(self._decorated(resource, definitions, table["rows"]), headers=headers)
+            self._print_rows(self._decorated(resource, table.columns, table.rows), headers=headers)
 
     def finish(self) -> str:
         """Give the whole text."""
@@ -85,7 +83,7 @@ class TablePrinter:
 
     # ------------------------------------------------------------------ further columns
 
-    def _decorated(self, resource: Resource, definitions: Sequence[Any], rows: Sequence[Any]) -> _Rows:
+    def _decorated(self, resource: Resource, definitions: Sequence[Column], rows: Sequence[Row]) -> _Rows:
         options = self._options
         with_namespace = not options.namespace and resource.is_namespaced
         name_column = _name_column(definitions) if self._with_kind else -1
@@ -96,25 +94,27 @@ class TablePrinter:
         needs_object = with_namespace or bool(after)
         cells: list[list[str | None]] = []
         for row in rows:
-            shown = [_text(cell) for cell in row["cells"]]
+            shown = [_text(cell) for cell in row.cells]
             if len(shown) != len(definitions):
                 raise Unsure("a row of another length")
             if name_column >= 0 and shown[name_column] is not None:
                 shown[name_column] = f"{resource.group_kind.lower()}/{shown[name_column]}"
-            metadata = row["object"]["metadata"] if needs_object else {}
-            shown_namespace = [metadata.get("namespace", "")] if with_namespace else []
+            if needs_object and row.object is None:
+                raise Unsure("a row without its object")
+            metadata = row.object.metadata if row.object else Metadata()
+            shown_namespace = [metadata.namespace] if with_namespace else []
             cells.append([*shown_namespace, *shown, *self._label_cells(metadata)])
         return _Rows(columns, cells)
 
-    def _column(self, definition: Any) -> _Column:
-        name: str = definition["name"]
-        if not (name.isascii() and name.isprintable()):
+    def _column(self, definition: Column) -> _Column:
+        if not (definition.name.isascii() and definition.name.isprintable()):
             raise Unsure("an unusual column")
-        return _Column(name.upper(), is_shown=self._options.output == "wide" or not definition.get("priority", 0))
+        is_shown = self._options.output == "wide" or not definition.priority
+        return _Column(definition.name.upper(), is_shown=is_shown)
 
-    def _label_cells(self, metadata: Mapping[str, Any]) -> list[str]:
-        labels = metadata.get("labels") or {}
-        cells: list[str] = [labels.get(label, "") for label in self._options.label_columns]
+    def _label_cells(self, metadata: Metadata) -> list[str]:
+        labels = metadata.labels or {}
+        cells = [labels.get(label, "") for label in self._options.label_columns]
         if self._options.show_labels:
             cells.append(",".join(f"{key}={value}" for key, value in sorted(labels.items())) or "<none>")
         return cells
@@ -142,20 +142,9 @@ class TablePrinter:
         self._writer.line(_CELL_END.split(text) if "\v" in text else text.split("\t"))
 
 
-def _definitions(table: Any) -> list[Any]:
-    """The columns of a Table."""
-    if table["kind"] != "Table" or table["apiVersion"] not in _VERSIONS:
-        raise Unsure("no Table")
-    definitions = table["columnDefinitions"]
-    table["rows"] = table.get("rows") or []
-    if not isinstance(definitions, list) or not definitions or not isinstance(table["rows"], list):
-        raise Unsure("a Table without columns")
-    return definitions
-
-
-def _name_column(definitions: Sequence[Any]) -> int:
+def _name_column(definitions: Sequence[Column]) -> int:
     for index, column in enumerate(definitions):
-        if column.get("format") == "name" and column.get("type") == "string":
+        if (column.format, column.type) == ("name", "string"):
             return index
     return -1
 
