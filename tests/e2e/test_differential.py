@@ -196,6 +196,14 @@ get pods,widgets -n kinds -o json
 get pods -n shop -o name --show-labels
 get pods -n shop --output-watch-events
 get
+get podtemplate awkward -n kinds -o yaml
+get podtemplate awkward -n kinds -o json
+get podtemplate awkward -n kinds -o kyaml
+get podtemplate awkward -n kinds -o jsonpath={.metadata.annotations}
+get podtemplate awkward -n kinds -o jsonpath={.metadata.annotations.control}{.metadata.annotations.lines}
+get podtemplate awkward -n kinds -o custom-columns=A:.metadata.annotations.lines,B:.metadata.annotations.control
+get podtemplate awkward -n kinds -o go-template='{{range .metadata.annotations}}{{printf "%q" .}}{{end}}'
+describe podtemplate awkward -n kinds
 # --- describe
 describe pod queue-0 -n shop
 describe pod broken -n shop
