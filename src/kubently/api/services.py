@@ -13,7 +13,7 @@ import anyio
 
 from kubently.api.metrics import Metrics
 from kubently.auth import ApiKeys, ExecutorTokens, KubeTokens
-from kubently.broker import Admission, Audit, Commands, Diagnoses, KubernetesRequests
+from kubently.broker import Admission, Audit, Commands, Diagnoses, KubernetesRequests, Policies
 from kubently.errors import KubentlyError
 from kubently.fleet import Fleet, Registry
 from kubently.settings import ApiSettings
@@ -42,6 +42,7 @@ class Services:
     admission: Admission
     kubernetes: KubernetesRequests
     diagnoses: Diagnoses
+    policies: Policies
     metrics: Metrics
     started_at: datetime
 
@@ -93,6 +94,7 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
                 admission=admission,
                 kubernetes=kubernetes,
                 diagnoses=Diagnoses(fleet, admission, audit),
+                policies=Policies(fleet, admission),
                 metrics=metrics,
                 started_at=datetime.now(UTC),
             )

@@ -7,6 +7,7 @@ from kubently.broker.commands import Commands, Running, new_request_id
 from kubently.broker.diagnoses import Diagnoses
 from kubently.broker.kubernetes import KubernetesRequests, PolicyDeniedError
 from kubently.broker.limits import Slots
+from kubently.broker.policies import Policies
 
 __all__ = [
     "Admission",
@@ -14,6 +15,7 @@ __all__ = [
     "Commands",
     "Diagnoses",
     "KubernetesRequests",
+    "Policies",
     "PolicyDeniedError",
     "Running",
     "Slots",

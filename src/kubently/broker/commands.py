@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 
 from kubently import wire
-from kubently.broker import narrowing
+from kubently.broker import answers, narrowing
 from kubently.broker.admission import Admission
 from kubently.broker.audit import Audit, Entry
 from kubently.broker.limits import Slots
@@ -29,9 +29,9 @@ from kubently.errors import (
 from kubently.fleet import Fleet
 from kubently.kube import kubectl as argv_policy
 from kubently.kube import redact
-from kubently.schema import ClusterId, Command, Ending, Outcome, Permission, Principal, problems
+from kubently.schema import ClusterId, Command, Ending, Outcome, Permission, Principal
 from kubently.store import ABSENT, Store
-from kubently.tunnel import Stream, status_of
+from kubently.tunnel import Stream
 from kubently.wire import records
 
 BACKSTOP = 10.0
@@ -39,8 +39,6 @@ BACKSTOP = 10.0
 
 KEY_TTL = 540.0
 """Seconds for which an Idempotency-Key is remembered: less than executors keep their outcomes."""
-
-_MAX_PROBLEM = 64 * 1024
 
 _STATUS_FIELDS = frozenset(Outcome.model_fields) - {"id", "cluster", "stdout", "stderr", "base64"}
 """What an executor's word counts for."""
@@ -121,7 +119,7 @@ class Commands:
             with anyio.fail_after(command.timeout + BACKSTOP):
                 stream, command_id = await self._send(principal, cluster, command, entry, request_id, key)
                 try:
-                    await _check_head(stream)
+                    await answers.check_head(stream)
                     yield Running(command_id, cluster, stream)
                 except TunnelError as error:
                     raise _lost(cluster, error) from error
@@ -202,40 +200,12 @@ def _fields(principal: Principal, cluster: ClusterId, request_id: str) -> list[w
     ]
 
 
-async def _check_head(stream: Stream) -> None:
-    head = await stream.head()
-    status = status_of(head)
-    if status == 200:
-        return
-    body = b""
-    while (chunk := await stream.read()) and len(body) < _MAX_PROBLEM:
-        body += chunk
-    try:
-        problem = _object(body)
-    except RemoteProtocolError:
-        problem = {}
-    raise problems.from_problem(status, problem)
-
-
 def _outcome(command_id: str, cluster: ClusterId, payload: bytes) -> Outcome:
-    known = {name: value for name, value in _object(payload).items() if name in _STATUS_FIELDS}
+    known = {name: value for name, value in answers.read_object(payload).items() if name in _STATUS_FIELDS}
     try:
         return Outcome(**{**known, "id": command_id, "cluster": cluster})
     except ValueError as error:
         raise RemoteProtocolError("the executor's status makes no sense") from error
-
-
-def _object(payload: bytes) -> dict[str, Any]:
-    """JSON from an executor. Raises RemoteProtocolError unless it is an object that can be told on as JSON."""
-    try:
-        value = json.loads(payload)
-        # Python reads more than may be written: NaN, numbers without end, half a surrogate pair.
-        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
-    except (ValueError, RecursionError) as error:
-        raise RemoteProtocolError("the executor's JSON cannot be read") from error
-    if not isinstance(value, dict):
-        raise RemoteProtocolError("the executor's JSON is no object")
-    return value
 
 
 def _lost(cluster: ClusterId, error: TunnelError) -> CommandUnknownError:

@@ -1,4 +1,4 @@
-"""What the executor serves through its tunnel: ``POST /commands`` and ``/k8s/...``."""
+"""What the executor serves through its tunnel: ``POST /commands``, ``POST /policy`` and ``/k8s/...``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from kubently.errors import CommandUnknownError, InvalidRequestError, KubentlyError, NotFoundError, TunnelError
 from kubently.executor import caller as callers
 from kubently.executor.caller import Caller
+from kubently.executor.explain import Explainer
 from kubently.executor.kubeapi import KubeApi
 from kubently.executor.outcomes import Kept, Outcomes
 from kubently.executor.output import Emit
@@ -36,8 +37,17 @@ class Runner(Protocol):
 class ExecutorApp:
     """The ASGI application behind the tunnel."""
 
-    def __init__(self, kube_api: KubeApi, runner: Runner, outcomes: Outcomes, *, secrets: SecretsMode) -> None:
+    def __init__(
+        self,
+        kube_api: KubeApi,
+        runner: Runner,
+        outcomes: Outcomes,
+        explainer: Explainer,
+        *,
+        secrets: SecretsMode,
+    ) -> None:
         self._kube_api = kube_api
+        self._explainer = explainer
         self._runner = runner
         self._outcomes = outcomes
         self._secrets = secrets
@@ -59,6 +69,8 @@ class ExecutorApp:
                 await self._kube_api.serve(scope, receive, noted, path=path[4:], caller=caller)
             elif path == b"/commands" and scope["method"] == "POST":
                 await self._command(receive, noted, caller)
+            elif path == b"/policy" and scope["method"] == "POST":
+                await self._explain(receive, noted, caller)
             else:
                 raise NotFoundError(f"the executor serves no {scope['method']} {path.decode('latin-1')[:200]}")
         except KubentlyError as error:
@@ -70,6 +82,12 @@ class ExecutorApp:
             headers_out = [(b"content-type", problems.MEDIA_TYPE.encode())]
             await send({"type": "http.response.start", "status": problems.status_of(error), "headers": headers_out})
             await send({"type": "http.response.body", "body": body})
+
+    async def _explain(self, receive: Receive, send: Send, caller: Caller) -> None:
+        answer = await self._explainer.explain(await read_json(receive, limit=_MAX_REQUEST), caller)
+        headers = [(b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.model_dump_json().encode()})
 
     async def _command(self, receive: Receive, send: Send, caller: Caller) -> None:
         request = _parse(await read_json(receive, limit=_MAX_REQUEST))

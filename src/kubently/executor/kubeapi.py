@@ -31,11 +31,15 @@ class KubeApi:
         self._api_server = api_server
         self._rules = rules
 
+    def decide(self, request: paths.ApiRequest, caller: Caller) -> policy.Decision:
+        """Say whether *caller* may make *request*."""
+        return policy.decide(request, self._rules, caller.limits)
+
     async def serve(self, scope: Scope, receive: Receive, send: Send, *, path: bytes, caller: Caller) -> None:
         """Answer one request; refusals and failures are ``Status`` objects, as Kubernetes clients expect."""
         try:
             request = paths.parse(scope["method"], path, scope["query_string"])
-            decision = policy.decide(request, self._rules, caller.limits)
+            decision = self.decide(request, caller)
             if isinstance(decision, policy.Deny):
                 log.info("kubernetes request denied", extra={"rule": decision.rule, "principal": caller.principal})
                 await _send_status(send, policy.deny_status(decision, request))

@@ -14,6 +14,7 @@ import yaml
 from kubently.errors import ConfigError
 from kubently.executor.apiserver import ApiServer
 from kubently.executor.app import ExecutorApp
+from kubently.executor.explain import Explainer
 from kubently.executor.health import HealthApp
 from kubently.executor.kubeapi import KubeApi
 from kubently.executor.kubectl import Kubectl, find_kubectl
@@ -67,8 +68,10 @@ async def run(
             max_children=settings.max_children,
             max_output=settings.max_output_bytes,
         )
-        roads = Roads(Native(kube_api, max_output=settings.max_output_bytes), kubectl)
-        app = ExecutorApp(kube_api, roads, Outcomes(clock=time.monotonic), secrets=rules.secrets)
+        native = Native(kube_api, max_output=settings.max_output_bytes)
+        outcomes = Outcomes(clock=time.monotonic)
+        explainer = Explainer(kube_api, native)
+        app = ExecutorApp(kube_api, Roads(native, kubectl), outcomes, explainer, secrets=rules.secrets)
         supervisor = Supervisor(settings, app, api_server, capabilities=_capabilities(sandbox, rules))
         await stack.enter_async_context(proxy.serve())
         if settings.health_listen:

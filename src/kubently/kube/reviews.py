@@ -41,6 +41,22 @@ def parse(body: bytes, content_type: str, resource: str) -> dict[str, Any]:
 # ---- may I do this?
 
 
+def access_review(request: paths.ApiRequest) -> dict[str, Any]:
+    """Return the SelfSubjectAccessReview that asks about *request*."""
+    attributes = {
+        "verb": request.verb,
+        "group": request.group,
+        "version": request.version,
+        "resource": request.resource,
+        "subresource": request.subresource,
+        "namespace": request.namespace,
+        "name": request.name,
+    }
+    about_path = {"nonResourceAttributes": {"verb": request.verb, "path": request.path}}
+    spec = {"resourceAttributes": attributes} if request.is_resource_request else about_path
+    return {"kind": _KINDS[ACCESS], "apiVersion": API_VERSION, "spec": spec}
+
+
 def access_denial(review: Mapping[str, Any], rules: policy.Policy, limits: Limits) -> policy.Deny | None:
     """Return why the policy refuses what a SelfSubjectAccessReview asks about; None: the cluster answers."""
     attributes = objects.mapping(review, "spec", "resourceAttributes")

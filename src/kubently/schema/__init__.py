@@ -28,6 +28,7 @@ from kubently.schema.identity import (
     TokenInfo,
 )
 from kubently.schema.ids import CLUSTER_ID_PATTERN, ClusterId, parse_cluster_id
+from kubently.schema.policies import Authority, PolicyAnswer, PolicyQuestion, PolicyVerdict
 
 __all__ = [
     "CLUSTER_ID_PATTERN",
@@ -37,6 +38,7 @@ __all__ = [
     "AuditEvent",
     "AuditPage",
     "AuditRecord",
+    "Authority",
     "Blind",
     "Cluster",
     "ClusterDiagnosis",
@@ -59,6 +61,9 @@ __all__ = [
     "NewToken",
     "Outcome",
     "Permission",
+    "PolicyAnswer",
+    "PolicyQuestion",
+    "PolicyVerdict",
     "Principal",
     "ResourceRef",
     "Role",

@@ -10,6 +10,8 @@ import pytest
 from kubently.errors import StreamResetError
 from kubently.executor.apiserver import UpstreamError
 from kubently.executor.app import ExecutorApp
+from kubently.executor.explain import Explainer
+from kubently.executor.native import Native
 from kubently.executor.outcomes import Outcomes
 from kubently.schema import Ending
 from kubently.testing import tunnel
@@ -35,7 +37,8 @@ class FakeKubectl:
 
 
 def app(kubectl: FakeKubectl, kube_api: Any = None) -> ExecutorApp:
-    return ExecutorApp(kube_api, kubectl, Outcomes(clock=lambda: 0.0), secrets="none")  # type: ignore[arg-type]
+    explainer = Explainer(kube_api, Native(kube_api, max_output=1024))
+    return ExecutorApp(kube_api, kubectl, Outcomes(clock=lambda: 0.0), explainer, secrets="none")
 
 
 async def ask(control: Session, body: Any) -> tuple[bytes, list[tuple[int, bytes]], bytes]:

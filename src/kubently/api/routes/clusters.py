@@ -8,7 +8,7 @@ from kubently.api.routes.context import Here
 from kubently.auth import ExecutorTokens, grants
 from kubently.broker import fanout
 from kubently.errors import NotFoundError
-from kubently.schema import Cluster, ClusterId, Permission, parse_cluster_id
+from kubently.schema import Cluster, ClusterId, Permission, PolicyAnswer, PolicyQuestion, parse_cluster_id
 
 router = APIRouter(prefix="/api/v1/clusters", tags=["clusters"])
 
@@ -43,6 +43,13 @@ async def delete_cluster(cluster_id: str, here: Here) -> None:
     known = await here.services.fleet.forget(cluster)
     if not known and not revoked:
         raise grants.unknown_cluster(cluster)
+
+
+@router.post("/{cluster_id}/policy-tests", summary="Say what decides about a request, without sending it")
+async def test_policy(cluster_id: str, question: PolicyQuestion, here: Here) -> PolicyAnswer:
+    """What the key's role, the executor's rules with the key's limits, and the cluster's access rules say."""
+    cluster = parse_cluster_id(cluster_id)
+    return await here.services.policies.test(here.principal, cluster, question, request_id=here.request_id)
 
 
 async def _revoke_all(tokens: ExecutorTokens, cluster: ClusterId) -> bool:
