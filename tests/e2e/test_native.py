@@ -247,7 +247,17 @@ def test_every_string_is_really_there(roads: Roads) -> None:
     assert "Warning: v1 ComponentStatus is deprecated" in roads.ask("get componentstatuses etcd-0")[0].err
 
 
-@pytest.mark.parametrize("line", ["get secrets.other.example -A", "get secrets.other.example a b -n native -o json"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "get secrets.other.example -A",
+        "get secrets.other.example -A -o yaml",
+        "get secrets.other.example,pods -n shop",
+        "get secrets.other.example,pods -n shop -o name",
+        "get secrets.other.example a -n native -o yaml",
+        "get secrets.other.example a b -n native -o json",
+    ],
+)
 def test_a_refusal_of_the_policy_reads_as_kubectl_would_print_it(line: str, roads: Roads) -> None:
     native, road = roads.ask(line)
     forked, other_road = roads.ask(f"{line} --request-timeout=20s")

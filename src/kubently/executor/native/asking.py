@@ -92,7 +92,10 @@ class Asker:
         return answer
 
     async def stream(self, path: str, query: dict[str, str], write: Piece) -> Answer:
-        """Ask, and give a successful answer to *write* piece by piece; another one is read as by `get`."""
+        """Ask, and give a successful answer to *write* piece by piece; another one is read as by `get`.
+
+        Raises Unsure before the first piece, for warnings too: there is no place for them here.
+        """
         answer = Answer()
 
         async def add(piece: bytes) -> None:
@@ -102,16 +105,20 @@ class Asker:
             self.held.take(len(piece))
             answer.body += piece
 
-        await self._serve(answer, path, query, f"{JSON}, */*", add)
+        await self._serve(answer, path, query, f"{JSON}, */*", add, warns=False)
         return answer
 
-    async def _serve(self, answer: Answer, path: str, query: dict[str, str], accept: str, add: Piece) -> None:
+    async def _serve(
+        self, answer: Answer, path: str, query: dict[str, str], accept: str, add: Piece, *, warns: bool = True
+    ) -> None:
         headers = [(b"accept", accept.encode()), (b"user-agent", f"kubently/{__version__}".encode())]
 
         async def send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 answer.status = message["status"]
                 answer.warnings = _warnings(message["headers"])
+                if answer.warnings and not warns:
+                    raise Unsure("a warning")
             elif piece := message.get("body", b""):
                 await add(piece)
 

@@ -222,7 +222,7 @@ async def _follow(log: _Log, ask: Asker) -> int:
     if answer.is_success:
         await begin()
         return 0
-    if log.plan.follow or begun:
+    if log.plan.follow:
         raise Unsure("kubectl tries again")
     refusal = statuses.read(answer.status, Decoder().decode(bytes(answer.body)))
     await begin()

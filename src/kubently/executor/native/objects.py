@@ -15,6 +15,10 @@ _LONG_NUMBER = re.compile(rb"[0-9]{19}")
 _SAFE_IN_HTML = ((b"&", rb"\u0026"), (b"<", rb"\u003c"), (b">", rb"\u003e"))
 _SEPARATORS = (("\u2028".encode(), rb"\u2028"), ("\u2029".encode(), rb"\u2029"))
 
+_FEW_LINES = 2000
+_MAX_INDENTS = 32 * 1024 * 1024
+"""Bytes: more than kubectl's own answers have, and little enough to be held."""
+
 
 class Decoder:
     """Reads JSON; a number with a fraction becomes `msgspec.Raw` with the text that Go writes for it."""
@@ -105,10 +109,24 @@ def list_to_json(items: list[dict[str, Any]]) -> Iterator[bytes]:
 
 def _indented(document: Any) -> bytes:
     try:
-        text = msgspec.json.format(msgspec.json.encode(document, order="sorted"), indent=4)
+        compact = msgspec.json.encode(document, order="sorted")
+        _check_room(document, compact)
+        text = msgspec.json.format(compact, indent=4)
     except (UnicodeEncodeError, msgspec.MsgspecError, RecursionError) as error:
         raise Unsure("text that is not UTF-8") from error
     for plain, escaped in (*_SAFE_IN_HTML, *_SEPARATORS):
         if plain in text:
             text = text.replace(plain, escaped)
     return text
+
+
+def _check_room(document: Any, compact: bytes) -> None:
+    """Raise Unsure where indents would make much of an object: of many levels, and of many lines."""
+    lines = sum(map(compact.count, (b",", b"[", b"{")))
+    if lines > _FEW_LINES and lines * 4 * _depth(document) > _MAX_INDENTS:
+        raise Unsure("a large text")
+
+
+def _depth(node: Any) -> int:
+    members = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    return 1 + max(map(_depth, members), default=0)

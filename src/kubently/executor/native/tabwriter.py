@@ -6,8 +6,12 @@ widths that are remembered from one flush to the next, so that pages of a list l
 
 from __future__ import annotations
 
+from kubently.executor.native.unsure import Unsure
+
 _MIN_WIDTH = 6
 _PADDING = 3
+_MAX_TEXT = 32 * 1024 * 1024
+"""Characters: one long cell widens its column in every line, and cells are what others have written."""
 
 
 class TabWriter:
@@ -19,6 +23,7 @@ class TabWriter:
         """Of the columns to the left of the one that is being laid out."""
         self._remembered: list[int] = []
         self._out: list[str] = []
+        self._room = _MAX_TEXT
 
     def line(self, cells: list[str]) -> None:
         """Add a line; its last cell is in no column."""
@@ -27,7 +32,7 @@ class TabWriter:
             self.flush()
 
     def flush(self) -> None:
-        """Lay out what is there."""
+        """Lay out what is there. Raises Unsure when that is too much."""
         lines, self._lines = self._lines, []
         if lines and not self._lay_out_even(lines):
             self._lay_out(lines)
@@ -48,7 +53,7 @@ class TabWriter:
         if any(len(line) != count + 1 for line in lines):
             return False
         for column in range(count):
-            self._remember(column, max(len(line[column]) for line in lines))
+            self._widen(column, lines)
         widths = self._remembered[:count]
         self._out += [
             "".join([cell.ljust(width) for cell, width in zip(line, widths, strict=False)]) + line[count] + "\n"
@@ -56,12 +61,16 @@ class TabWriter:
         ]
         return True
 
-    def _remember(self, column: int, longest: int) -> int:
-        width = max(longest + _PADDING, _MIN_WIDTH)
+    def _widen(self, column: int, lines: list[list[str]]) -> int:
+        """Return the width of a column in *lines*, which is no less than it was before."""
+        width = max(max(len(line[column]) for line in lines) + _PADDING, _MIN_WIDTH)
         if len(self._remembered) == column:
             self._remembered.append(width)
-        self._remembered[column] = max(self._remembered[column], width)
-        return self._remembered[column]
+        width = self._remembered[column] = max(self._remembered[column], width)
+        self._room -= width * len(lines)
+        if self._room < 0:
+            raise Unsure("a wide table")
+        return width
 
     def _lay_out(self, lines: list[list[str]]) -> None:
         column, start, position = len(self._widths), 0, 0
@@ -73,8 +82,7 @@ class TabWriter:
             start = position
             while position < len(lines) and column < len(lines[position]) - 1:
                 position += 1
-            width = self._remember(column, max(len(line[column]) for line in lines[start:position]))
-            self._widths.append(width)
+            self._widths.append(self._widen(column, lines[start:position]))
             self._lay_out(lines[start:position])
             self._widths.pop()
             start = position

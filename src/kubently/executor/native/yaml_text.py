@@ -17,6 +17,8 @@ _LETTERS = re.compile(r"[A-Za-z]*")
 _DIGIT = re.compile(r"[0-9]")
 _MAX_CHECKED = 128
 _MAX_DEPTH = 100
+_MAX_INDENTS = 16 * 1024 * 1024
+"""Characters of indents and keys in one text: a small object of many levels can be a large text."""
 
 
 def of(document: Mapping[str, Any]) -> str:
@@ -41,6 +43,7 @@ class _Writer:
 
     def __init__(self) -> None:
         self._out: list[str] = []
+        self._room = _MAX_INDENTS
         self._keys: dict[tuple[str, ...], list[tuple[str, str]]] = {}
 
     def take(self) -> str:
@@ -86,6 +89,9 @@ class _Writer:
             start = pad
 
     def _leaf(self, start: str, node: Any, indent: int) -> None:
+        self._room -= len(start)
+        if self._room < 0:
+            raise Unsure("a large text")
         text = yaml_scalars.value(node, len(start) + 1, indent) if type(node) is str else _constant(node)
         ends = text.endswith("\n") and text[0] == "|"
         self._out.append(f"{start} {text}" if ends else f"{start} {text}\n")

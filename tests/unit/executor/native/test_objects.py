@@ -94,3 +94,13 @@ def test_what_is_no_object_is_left_to_kubectl(item: Any) -> None:
 def test_fractions_keep_the_text_that_go_writes() -> None:
     assert bytes(objects.Decoder().decode(b"1.50")) == b"1.5"
     assert isinstance(objects.Decoder().decode(b"1e2"), msgspec.Raw)
+
+
+def test_many_levels_do_not_make_a_long_text_of_a_small_object() -> None:
+    deep: Any = [0] * 200_000
+    for _ in range(60):
+        deep = [deep]
+
+    with pytest.raises(Unsure):
+        objects.to_json({"a": deep})
+    assert objects.to_json({"a": [0] * 200_000}).count(b"\n") == 200_004

@@ -1,9 +1,11 @@
 """Columns as kubectl aligns them."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kubently.executor.native.tabwriter import TabWriter
+from kubently.executor.native.unsure import Unsure
 
 CELL = st.text(st.characters(exclude_characters="\t\v\n\f", exclude_categories=("Cs",)), max_size=12)
 LINES = st.lists(st.lists(CELL, min_size=1, max_size=5), min_size=1, max_size=12)
@@ -65,3 +67,12 @@ def test_even_lines_are_laid_out_as_by_the_general_rule(lines: list[list[str]]) 
     writer._lay_out([list(line) for line in lines])
 
     assert laid_out(*lines) == writer.take()
+
+
+def test_one_long_cell_does_not_make_a_long_text_of_a_small_answer() -> None:
+    writer = TabWriter()
+    for line in [["x" * 1_000_000, "b"], *[["a", "b"]] * 98]:
+        writer.line(line)
+
+    with pytest.raises(Unsure):
+        writer.flush()

@@ -170,3 +170,12 @@ def test_seeded_nasty_texts_read_back_the_same(seed: int) -> None:
     joined = {f"k{n}": chance.choice(("", " ", "\n")).join(chance.choices(texts, k=6)) for n in range(9)}
 
     assert yaml.load(printed(joined), Reader) == joined
+
+
+def test_many_levels_do_not_make_a_long_text_of_a_small_object() -> None:
+    deep: Any = [0] * 200_000
+    for _ in range(60):
+        deep = {"a": deep}
+
+    with pytest.raises(Unsure):
+        printed(deep)
