@@ -7,7 +7,7 @@ raised as the transport raises them.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -21,6 +21,12 @@ from kubently.kube import objects
 
 PAGE = 500
 """Objects asked for at once, as kubectl does: large enough to need few round trips, small enough for the apiserver."""
+
+MAX_PAGE = 64 * 1024 * 1024
+"""Bytes of one page: an object has at most 1.5 MiB in etcd, and usually less than a hundredth of that."""
+MAX_STATUS = 1024 * 1024
+
+_PLAIN = {"Accept-Encoding": "identity"}
 
 _GONE = 410
 
@@ -103,9 +109,9 @@ class KubeClient:
             query["previous"] = True
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
         parts = bytearray()
-        async with self._http.stream("GET", path, params=_encoded(query)) as response:
+        async with self._http.stream("GET", path, params=_encoded(query), headers=_PLAIN) as response:
             await _raise_for_status(response)
-            async for part in response.aiter_bytes():
+            async for part in _parts(response):
                 parts += part
                 # limitBytes would keep the beginning of the tail; what matters is its end.
                 del parts[:-limit_bytes]
@@ -136,10 +142,10 @@ class KubeClient:
     async def _document(
         self, path: str, query: Mapping[str, str | int | bool]
     ) -> tuple[dict[str, Any], datetime | None]:
-        headers = {"Accept": "application/json"}
+        headers = {"Accept": "application/json", **_PLAIN}
         async with self._http.stream("GET", path, params=_encoded(query), headers=headers) as response:
             await _raise_for_status(response)
-            document = _parse(await response.aread())
+            document = _parse(await _read(response, MAX_PAGE))
             if document is None:
                 raise KubeError(f"the answer to GET {path} is not a JSON object")
             return document, _date(response)
@@ -150,10 +156,27 @@ def status_code(error: KubeError) -> int:
     return objects.integer(error.details, "status", "code")
 
 
+async def _read(response: httpx.Response, limit: int) -> bytes:
+    """Read a whole body. Raises KubeError over *limit* bytes."""
+    body = bytearray()
+    async for part in _parts(response):
+        body += part
+        if len(body) > limit:
+            raise KubeError(f"the answer to {response.request.url.path} is over {limit} bytes")
+    return bytes(body)
+
+
+def _parts(response: httpx.Response) -> AsyncIterator[bytes]:
+    """A body in pieces. Raises KubeError for a packed one, which was not asked for: it could unpack to anything."""
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise KubeError(f"the answer to {response.request.url.path} is packed, which was not asked for")
+    return response.aiter_bytes()
+
+
 async def _raise_for_status(response: httpx.Response) -> None:
     if response.is_success:
         return
-    status = _parse(await response.aread()) or {}
+    status = _parse(await _read(response, MAX_STATUS)) or {}
     if objects.kind(status) != "Status":
         status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": objects.text(status, "detail")}
     status["code"] = response.status_code

@@ -133,3 +133,23 @@ async def test_logs_of_the_previous_run() -> None:
 
     assert log == "panic: boom\n"
     assert dict(apiserver.requests[0].url.params) == {"container": "app", "tailLines": "7", "previous": "true"}
+
+
+def answering(response: httpx.Response) -> KubeClient:
+    return KubeClient(
+        httpx.AsyncClient(transport=httpx.MockTransport(lambda request: response), base_url="http://prod/k8s")
+    )
+
+
+async def test_an_endless_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kubently.kubeclient.client.MAX_PAGE", 1000)
+
+    with pytest.raises(KubeError, match="over 1000 bytes"):
+        await answering(httpx.Response(200, content=b"{" + b" " * 1000)).list(resources.PODS)
+
+
+async def test_a_packed_answer_is_not_unpacked() -> None:
+    packed = httpx.Response(200, headers={"content-encoding": "gzip"}, stream=httpx.ByteStream(b"\x1f\x8b"))
+
+    with pytest.raises(KubeError, match="not asked for"):
+        await answering(packed).list(resources.PODS)
