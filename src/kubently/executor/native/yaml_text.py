@@ -45,6 +45,8 @@ class _Writer:
         self._out: list[str] = []
         self._room = _MAX_INDENTS
         self._keys: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+        self._texts: dict[str, str] = {}
+        """Of those that are written the same wherever they stand: nothing is folded where there is no blank."""
 
     def take(self) -> str:
         """Give what was written, and begin anew."""
@@ -92,9 +94,15 @@ class _Writer:
         self._room -= len(start)
         if self._room < 0:
             raise Unsure("a large text")
-        text = yaml_scalars.value(node, len(start) + 1, indent) if type(node) is str else _constant(node)
-        ends = text.endswith("\n") and text[0] == "|"
-        self._out.append(f"{start} {text}" if ends else f"{start} {text}\n")
+        text = self._texts.get(node) if type(node) is str else _constant(node)
+        if text is None:
+            text = yaml_scalars.value(node, len(start) + 1, indent)
+            if text.endswith("\n") and text[0] == "|":
+                self._out.append(f"{start} {text}")
+                return
+            if " " not in node and "\n" not in node:
+                self._texts[node] = text
+        self._out.append(f"{start} {text}\n")
 
 
 def _constant(node: Any) -> str:
