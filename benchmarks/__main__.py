@@ -7,7 +7,7 @@ import sys
 import anyio
 import uvloop
 
-from benchmarks import idle, kubernetes, machine, native, overhead
+from benchmarks import credential, idle, kubernetes, machine, native, overhead
 
 
 def main() -> None:
@@ -16,6 +16,7 @@ def main() -> None:
     print(machine.describe())
     anyio.run(overhead.run, 50 if quick else 200, backend_options={"use_uvloop": True})
     anyio.run(native.run, 20 if quick else 100, backend_options={"use_uvloop": True})
+    credential.run(10 if quick else 50)
     uvloop.run(kubernetes.run(quick=quick))
     anyio.run(idle.run, 1000, backend_options={"use_uvloop": True})
     print(machine.describe())

@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "diagnose": ("kubently.cli.commands.diagnose:diagnose", "Say what is wrong in clusters, and why."),
     "kubeconfig": ("kubently.cli.commands.kubeconfig:kubeconfig", "Set up your own kubectl for clusters."),
     "kubectl": ("kubently.cli.commands.kubeconfig:kubectl", "Run your own kubectl once against a cluster."),
+    "credential": ("kubently.cli.commands.kubeconfig:credential", "Print a token for kubectl."),
     "policy": ("kubently.cli.commands.policy:policy", "Say which rule decides about a request."),
     "token": ("kubently.cli.commands.token:token", "Make, rotate, revoke and list executor tokens."),
     "key": ("kubently.cli.commands.key:key", "Make, revoke and list API keys."),

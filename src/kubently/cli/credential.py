@@ -18,7 +18,14 @@ RENEW_BEFORE = 300.0
 
 def main() -> None:
     """Entry point; exits with 1 and a sentence on stderr when there is no token to be had."""
-    profile, cluster = _arguments(sys.argv[1:])
+    show(*_arguments(sys.argv[1:]))
+
+
+def show(profile: str, cluster: str) -> None:
+    """Print the answer for kubectl; exits as `main` does."""
+    # The two become a file's name: what could leave the folder is no profile and no cluster.
+    if any("/" in part or part.startswith(".") for part in (profile, cluster)):
+        sys.exit(USAGE)
     path = cache_path(os.environ, profile, cluster)  # noqa: TID251  # kubently.settings is slow to import
     print(_cached(path) or _fetch(profile, cluster, path))
 
@@ -33,13 +40,7 @@ def _arguments(words: list[str]) -> tuple[str, str]:
     options = dict(zip(words[::2], words[1::2], strict=False))
     cluster = options.pop("--cluster", "")
     profile = options.pop("--profile", "")
-    # The two become a file's name: what could leave the folder is no profile and no cluster.
-    if (
-        options
-        or len(words) % 2
-        or not cluster
-        or any("/" in part or part.startswith(".") for part in (profile, cluster))
-    ):
+    if options or len(words) % 2 or not cluster:
         sys.exit(USAGE)
     return profile, cluster
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 import yaml
 
+from kubently.cli import credential as plugin
 from kubently.cli import kubeconfigs, profiles
 from kubently.cli.state import State, pass_state
 from kubently.errors import ConfigError, InvalidRequestError
@@ -51,6 +52,17 @@ def kubeconfig(
     names = ", ".join(context["name"] for context in ours["contexts"])
     click.echo(f"wrote {names} to {path}", err=True)
     click.echo(f"  try: kubectl --context {ours['contexts'][0]['name']} get pods -A", err=True)
+
+
+@click.command()
+@click.option("--cluster", required=True, metavar="ID", help="The cluster that the token is for.")
+@pass_state
+def credential(state: State, *, cluster: str) -> None:
+    """Print a token that lasts an hour, in the form that kubectl takes from a credential plugin.
+
+    The contexts that `kubently kubeconfig` writes run `kubently-credential`, which does the same and starts sooner.
+    """
+    plugin.show(state.profile, cluster)
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
