@@ -25,7 +25,9 @@ def run(count: int) -> None:
             bare.append(_cpu([sys.executable, "-c", "pass"], environ))
             plugin.append(_cpu([str(PLUGIN), "--cluster", "bench"], environ))
     interpreter, ours = statistics.median(bare), statistics.median(plugin)
-    print(f"credential plugin with a cached token: {ours * 1000:.1f} ms CPU, a bare interpreter {interpreter * 1000:.1f}:")
+    print(
+        f"credential plugin with a cached token: {ours * 1000:.1f} ms CPU, a bare interpreter {interpreter * 1000:.1f}:"
+    )
     print(f"  ratio {ours / interpreter:.2f} (bar 1.5)")
 
 
