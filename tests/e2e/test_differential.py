@@ -200,7 +200,7 @@ get podtemplate awkward -n kinds -o yaml
 get podtemplate awkward -n kinds -o json
 get podtemplate awkward -n kinds -o kyaml
 get podtemplate awkward -n kinds -o jsonpath={.metadata.annotations}
-get podtemplate awkward -n kinds -o jsonpath={.metadata.annotations.control}{.metadata.annotations.lines}
+get podtemplate awkward -n kinds -o jsonpath={.metadata.annotations.control}{.metadata.annotations.returns}
 get podtemplate awkward -n kinds -o custom-columns=A:.metadata.annotations.lines,B:.metadata.annotations.control
 get podtemplate awkward -n kinds -o go-template='{{range .metadata.annotations}}{{printf "%q" .}}{{end}}'
 describe podtemplate awkward -n kinds

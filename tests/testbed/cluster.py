@@ -163,14 +163,15 @@ class Cluster:
         self, *args: str, user: str = "admin", stdin: str | None = None, check: bool = True, timeout: float = 60
     ) -> subprocess.CompletedProcess[str]:
         """Run kubectl as *user*, for whom `kubeconfig` was called before. Raises AssertionError on failure."""
-        result = subprocess.run(
+        done = subprocess.run(
             [binaries.find_kubectl(), f"--kubeconfig={self._kubeconfigs[user]}", *args],
-            input=stdin,
+            input=None if stdin is None else stdin.encode(),
             capture_output=True,
-            text=True,
             timeout=timeout,
             env={"HOME": str(self._folder), "PATH": ""},
         )
+        # Not text=True, which would make line feeds of carriage returns.
+        result = subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
         assert not check or result.returncode == 0, f"kubectl {' '.join(args)}: {result.stderr[-1000:]}"
         return result
 
