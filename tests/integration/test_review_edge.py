@@ -386,7 +386,7 @@ async def test_watches_leave_room_for_commands(tmp_path: Path) -> None:
             httpx.AsyncClient(
                 base_url=fleet.url,
                 headers=fleet.http.headers,
-                limits=httpx.Limits(max_connections=200),
+                limits=httpx.Limits(max_connections=most + 10),
                 trust_env=False,
             ) as http,
         ):
