@@ -21,7 +21,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import machine, upstream
+from benchmarks import archives, machine, upstream
 from benchmarks.client import Connection
 from kubently import trust
 from kubently.client import Api
@@ -278,30 +278,21 @@ def _memory(bench: Bench) -> int:
 
 async def _kubectl(count: int) -> None:
     """``kubectl get pods`` with a static token against an archived cluster, directly and through the tunnel."""
-    with tempfile.TemporaryDirectory() as name:
-        state = Path(name, "state")
-        options = up.Options((), False, Path(name, "none"), True, (), 0, state, diagnose=False)
-        async with up.running(options) as fleet:
-            await _until_connected(fleet)
-            token = (await asyncio.to_thread(_token, fleet))["token"]
-            through = Path(name, "through")
-            server = f"{fleet.url}/clusters/prod-eu/k8s"
-            through.write_text(_kubeconfig(server, fleet.ca, tls=True).replace("stand-in", token))
-            roads = (state / "archives" / "prod-eu.kubeconfig", through)
-            taken: tuple[list[float], list[float]] = ([], [])
-            for turn in range(count + 2):
-                for road, seconds in zip(roads, taken, strict=True):
-                    used = await _kubectl_get(road, Path(name))
-                    if turn >= 2:
-                        seconds.append(used)
+    taken: tuple[list[float], list[float]] = ([], [])
+    async with archives.running() as (fleet, state):
+        token = (await asyncio.to_thread(_token, fleet))["token"]
+        through = state / "through"
+        server = f"{fleet.url}/clusters/prod-eu/k8s"
+        through.write_text(_kubeconfig(server, fleet.ca, tls=True).replace("stand-in", token))
+        roads = (state / "archives" / "prod-eu.kubeconfig", through)
+        for turn in range(count + 2):
+            for road, seconds in zip(roads, taken, strict=True):
+                used = await _kubectl_get(road, state)
+                if turn >= 2:
+                    seconds.append(used)
     direct, tunnel = map(statistics.median, taken)
     print(f"kubectl get pods with a static token: direct {direct * 1000:.0f} ms, through {tunnel * 1000:.0f} ms:")
     print(f"  ratio {tunnel / direct:.2f} (bar 1.15)")
-
-
-async def _until_connected(fleet: up.Running) -> None:
-    while not all(fleet.is_connected(member.cluster) for member in fleet.members):
-        await asyncio.sleep(0.05)
 
 
 def _token(fleet: up.Running) -> dict[str, str]:

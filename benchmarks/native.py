@@ -9,17 +9,14 @@ from __future__ import annotations
 import http.client
 import json
 import statistics
-import tempfile
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import anyio
 from prometheus_client import REGISTRY
 
-from benchmarks import machine
+from benchmarks import archives, machine
 from kubently import trust
-from kubently.main import up
 
 BAR = 10.0
 _READS = (
@@ -32,12 +29,8 @@ _BY_KUBECTL = "--request-timeout=60s"
 
 async def run(count: int) -> None:
     """Print how much faster *count* reads of each sort are without a child."""
-    with tempfile.TemporaryDirectory() as folder:
-        options = up.Options((), False, Path(folder, "none"), True, (), 0, Path(folder), diagnose=False)
-        async with up.running(options) as fleet:
-            while not all(fleet.is_connected(member.cluster) for member in fleet.members):
-                await anyio.sleep(0.05)
-            await anyio.to_thread.run_sync(_measure, fleet.url, fleet.key, str(fleet.ca), count)
+    async with archives.running() as (fleet, _):
+        await anyio.to_thread.run_sync(_measure, fleet.url, fleet.key, str(fleet.ca), count)
 
 
 def _measure(url: str, key: str, ca: str, count: int) -> None:

@@ -9,27 +9,20 @@ from __future__ import annotations
 import http.client
 import json
 import statistics
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import anyio
 
-from benchmarks import machine
+from benchmarks import archives, machine
 from kubently import trust
-from kubently.main import up
 
 
 async def run(count: int) -> None:
     """Print the overhead of *count* commands against an archived cluster, over HTTPS and with audit on disk."""
-    with tempfile.TemporaryDirectory() as folder:
-        options = up.Options((), False, Path(folder, "none"), True, (), 0, Path(folder), diagnose=False)
-        async with up.running(options) as fleet:
-            while not all(fleet.is_connected(member.cluster) for member in fleet.members):
-                await anyio.sleep(0.05)
-            await anyio.to_thread.run_sync(_measure, fleet.url, fleet.key, str(fleet.ca), count)
+    async with archives.running() as (fleet, _):
+        await anyio.to_thread.run_sync(_measure, fleet.url, fleet.key, str(fleet.ca), count)
 
 
 def _measure(url: str, key: str, ca: str, count: int) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from kubently.analyzers.resources import PODS
 from kubently.analyzers.snapshot import Snapshot
 from kubently.kube import objects
 from kubently.kube.objects import KubeObject
@@ -98,6 +99,13 @@ def _termination(state: KubeObject) -> Termination | None:
         started_at=objects.instant(state, "startedAt"),
         finished_at=objects.instant(state, "finishedAt"),
     )
+
+
+def of_living_pods(snapshot: Snapshot) -> Iterator[Container]:
+    """Yield the containers of all pods that are not finished."""
+    for pod in snapshot.members(PODS):
+        if not is_finished(pod):
+            yield from containers_of(pod)
 
 
 def containers_of(pod: KubeObject) -> Iterator[Container]:

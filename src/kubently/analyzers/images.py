@@ -9,7 +9,6 @@ from kubently.analyzers import cases, containers
 from kubently.analyzers.base import GRACE, Analyzer, Condition, analyzer, quote
 from kubently.analyzers.cases import Case
 from kubently.analyzers.containers import Container
-from kubently.analyzers.resources import PODS
 from kubently.analyzers.snapshot import Snapshot
 from kubently.kube import objects
 from kubently.schema.findings import Evidence, Finding, Severity
@@ -137,12 +136,9 @@ def pod_images(snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def _cases(snapshot: Snapshot) -> Iterator[Case]:
-    for pod in snapshot.members(PODS):
-        if containers.is_finished(pod):
-            continue
-        for container in containers.containers_of(pod):
-            if container.waiting_reason in _REASONS:
-                yield from _case(snapshot, container)
+    for container in containers.of_living_pods(snapshot):
+        if container.waiting_reason in _REASONS:
+            yield from _case(snapshot, container)
 
 
 def _case(snapshot: Snapshot, container: Container) -> Iterator[Case]:

@@ -12,7 +12,6 @@ from kubently.analyzers.base import GRACE, Analyzer, Condition, analyzer, clean,
 from kubently.analyzers.cases import Case
 from kubently.analyzers.containers import Container
 from kubently.analyzers.events import Event
-from kubently.analyzers.resources import PODS
 from kubently.analyzers.snapshot import Snapshot
 from kubently.kube import objects
 from kubently.kube.objects import KubeObject
@@ -38,12 +37,9 @@ def pod_readiness(snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def _cases(snapshot: Snapshot) -> Iterator[Case]:
-    for pod in snapshot.members(PODS):
-        if containers.is_finished(pod):
-            continue
-        for container in containers.containers_of(pod):
-            if _should_be_ready(snapshot, container):
-                yield _case(snapshot, container)
+    for container in containers.of_living_pods(snapshot):
+        if _should_be_ready(snapshot, container):
+            yield _case(snapshot, container)
 
 
 def _should_be_ready(snapshot: Snapshot, container: Container) -> bool:

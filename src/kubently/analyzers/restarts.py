@@ -15,7 +15,7 @@ from kubently.analyzers.base import Analyzer, Condition, analyzer, clean, first_
 from kubently.analyzers.cases import Case
 from kubently.analyzers.containers import Container, Termination
 from kubently.analyzers.images import WRONG_ARCHITECTURE
-from kubently.analyzers.resources import JOBS, NODES, PODS
+from kubently.analyzers.resources import JOBS, NODES
 from kubently.analyzers.snapshot import Snapshot
 from kubently.kube import objects
 from kubently.schema.findings import Evidence, Finding, Severity
@@ -71,14 +71,11 @@ def pod_restarts(snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def _cases(snapshot: Snapshot) -> Iterator[Case]:
-    for pod in snapshot.members(PODS):
-        if containers.is_finished(pod):
-            continue
-        is_failed = objects.text(pod, "status", "phase") == "Failed"
-        for container in containers.containers_of(pod):
-            case = _failed_case(snapshot, container) if is_failed else _case(snapshot, container)
-            if case is not None:
-                yield case
+    for container in containers.of_living_pods(snapshot):
+        is_failed = objects.text(container.pod, "status", "phase") == "Failed"
+        case = _failed_case(snapshot, container) if is_failed else _case(snapshot, container)
+        if case is not None:
+            yield case
 
 
 def _case(snapshot: Snapshot, container: Container) -> Case | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -39,10 +40,7 @@ def add(state: State, name: str, *, url: str, ca: str, use: bool) -> None:
 @pass_state
 def use(state: State, name: str) -> None:
     """Make NAME the current profile."""
-    path = profiles.config_path(state.environ)
-    known = profiles.load(path)
-    if name not in known.profiles:
-        raise NotFoundError(f"there is no profile {name!r}", hint="kubently profile list shows them")
+    path, known = _known(state, name)
     profiles.save(path, profiles.Profiles(name, known.profiles))
 
 
@@ -51,10 +49,7 @@ def use(state: State, name: str) -> None:
 @pass_state
 def remove(state: State, name: str) -> None:
     """Remove the profile NAME."""
-    path = profiles.config_path(state.environ)
-    known = profiles.load(path)
-    if name not in known.profiles:
-        raise NotFoundError(f"there is no profile {name!r}", hint="kubently profile list shows them")
+    path, known = _known(state, name)
     tokens.forget(name)
     rest = {n: p for n, p in known.profiles.items() if n != name}
     profiles.save(path, profiles.Profiles("" if known.current == name else known.current, rest))
@@ -71,3 +66,12 @@ def list_profiles(state: State) -> None:
         return
     rows = [("*" if name == known.current else "", name, p.url, p.ca) for name, p in known.profiles.items()]
     show(table(("", "NAME", "URL", "CA"), rows))
+
+
+def _known(state: State, name: str) -> tuple[Path, profiles.Profiles]:
+    """The file and its profiles, of which *name* is one. Raises NotFoundError."""
+    path = profiles.config_path(state.environ)
+    known = profiles.load(path)
+    if name not in known.profiles:
+        raise NotFoundError(f"there is no profile {name!r}", hint="kubently profile list shows them")
+    return path, known
