@@ -139,10 +139,13 @@ async def listen(
     *,
     cert: Path | None = None,
     key: Path | None = None,
+    tls: ssl.SSLContext | None = None,
     date_header: bool = True,
     grace: int = 5,
 ) -> AsyncIterator[int]:
     """Serve *app* on *address* while the block runs and give the port (useful when it was 0).
+
+    With TLS by *cert* and *key*, or by a context that its maker may change meanwhile.
 
     On leaving, open requests get *grace* seconds. Raises ConfigError when the address cannot be bound.
     """
@@ -151,6 +154,7 @@ async def listen(
         app,
         ssl_certfile=cert,
         ssl_keyfile=key,
+        ssl_context_factory=(lambda *_: tls) if tls else None,
         http=_Protocol,
         ws="websockets-sansio",
         ws_ping_interval=None,

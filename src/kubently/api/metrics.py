@@ -33,6 +33,18 @@ class Metrics:
         self.requests = Counter(
             "kubently_http_requests", "Requests, by surface and status", ["surface", "status"], registry=registry
         )
+        self.certificate_end = Gauge(
+            "kubently_certificate_not_after_timestamp_seconds",
+            "When a certificate ends to be valid",
+            ["certificate"],
+            registry=registry,
+        )
+        self.certificate_broken = Gauge(
+            "kubently_certificate_reload_failed",
+            "1 while the files of a certificate hold what cannot be used and the old one is kept",
+            ["certificate"],
+            registry=registry,
+        )
         self.limit_hits = Gauge(
             "kubently_limit_hits", "Refusals by a limit since the start", ["limit"], registry=registry
         )

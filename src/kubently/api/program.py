@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import anyio
 
+from kubently import trust
 from kubently.api.app import Edge
 from kubently.api.health import MetricsApp
 from kubently.api.services import Services, open_services
@@ -16,6 +17,9 @@ from kubently.listen import listen
 from kubently.settings import ApiSettings
 
 log = logging.getLogger(__name__)
+
+CERTIFICATE_POLL = 5.0
+"""Seconds between two looks at the files of the served certificate."""
 
 DRAIN_GRACE = 45.0
 """Seconds that requests under way get when the API stops."""
@@ -37,15 +41,37 @@ async def serve(settings: ApiSettings, *, drain_grace: float = DRAIN_GRACE) -> A
         # Executors are drained before the listener closes, so that their open requests can still end.
         services = await stack.enter_async_context(open_services(settings))
         edge = Edge(services)
-        port = await stack.enter_async_context(
-            listen(edge, settings.listen, cert=settings.tls_cert, key=settings.tls_key)
-        )
+        certificate = await stack.enter_async_context(_certificate(settings, services))
+        tls = certificate.context if certificate else None
+        port = await stack.enter_async_context(listen(edge, settings.listen, tls=tls))
         metrics_port = None
         if settings.metrics_listen:
             metrics_port = await stack.enter_async_context(listen(MetricsApp(services), settings.metrics_listen))
         stack.push_async_callback(services.fleet.drain, drain_grace)
         log.info("listening", extra={"host": settings.listen[0], "port": port, "tls": settings.tls_cert is not None})
         yield Serving(services, port, metrics_port)
+
+
+@contextlib.asynccontextmanager
+async def _certificate(settings: ApiSettings, services: Services) -> AsyncIterator[trust.ServedCertificate | None]:
+    """The certificate to serve, looked at again every few seconds while the block runs."""
+    if settings.tls_cert is None or settings.tls_key is None:
+        yield None
+        return
+    certificate = trust.ServedCertificate(settings.tls_cert, settings.tls_key)
+    metrics = services.metrics
+    metrics.certificate_end.labels(certificate="served").set_function(lambda: certificate.not_after.timestamp())
+    metrics.certificate_broken.labels(certificate="served").set_function(lambda: bool(certificate.problem))
+
+    async def watch() -> None:
+        while True:
+            await anyio.sleep(CERTIFICATE_POLL)
+            await anyio.to_thread.run_sync(certificate.refresh)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(watch)
+        yield certificate
+        tasks.cancel_scope.cancel()
 
 
 async def run(settings: ApiSettings, stop: anyio.Event) -> None:
