@@ -130,7 +130,9 @@ def test_with_the_grant_releases_are_shown_as_they_are(line: str, granted: Helm,
     assert ours.out
 
 
-@pytest.mark.parametrize("line", [*READS, "get values tiny --all", "get values tiny --revision 1", "list --superseded -o yaml"])
+@pytest.mark.parametrize(
+    "line", [*READS, "get values tiny --all", "get values tiny --revision 1", "list --superseded -o yaml"]
+)
 def test_with_the_grant_no_secret_leaves(line: str, granted: Helm) -> None:
     result = granted(*line.split())
 
