@@ -23,6 +23,8 @@ def test_keeps_only_what_is_listed() -> None:
         (b"Kubectl-Command", b"kubectl get"),
         (b"User-Agent", b"kubectl"),
         (b"X-Forwarded-For", b"10.0.0.1"),
+        (b"X-Kubently-Limits", b"[{}]"),
+        (b"X-Kubently-Principal", b"key:admin"),
         (b"X-Remote-User", b"admin"),
         (b"X-HTTP-Method-Override", b"DELETE"),
         (b"traceparent", b"00-x"),
