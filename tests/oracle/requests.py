@@ -66,6 +66,7 @@ _OF_LOGS = _OF_ALL | {
     "stream",
 }
 _OF_PATHS = _OF_ALL | {"hash", "verbose"}
+_NUMBERS = {"limit", "timeoutSeconds", "sinceSeconds", "tailLines", "limitBytes"}
 
 # ---------------------------------------------------------------------- reading
 
@@ -189,13 +190,19 @@ def _of_query(request: Raw) -> Iterator[str]:
     for key, values in parameters(request.query).items():
         if key not in known:
             yield f"the parameter {key!r} is not one of reads"
-        if len(set(values)) > 1 and not _all_mean_true(values):
+        if len(set(values)) > 1 and not _mean_the_same(values):
             yield f"the parameter {key!r} says two things"
         if any(not value.isprintable() for value in values):
             yield f"the parameter {key!r} has control characters"
+        if key in _NUMBERS and not all(map(_is_number, values)):
+            yield f"the parameter {key!r} is no number, so the API server forgets the name that is asked for"
 
 
-def _all_mean_true(values: Iterable[str]) -> bool:
+def _is_number(text: str) -> bool:
+    return bool(re.fullmatch(r"[+-]?[0-9]+", text, re.ASCII)) and abs(int(text) * 2 + 1) <= 2**64 - 1
+
+
+def _mean_the_same(values: Iterable[str]) -> bool:
     return {value.lower() for value in values} in ({"true", "1"}, {"false", "0"}, {"true"}, {"false"})
 
 

@@ -288,10 +288,19 @@ def _resource_segments(request: ApiRequest) -> list[str]:
 
 # ---- query
 
-_WHOLE = re.compile(r"-?[0-9]{1,19}")
 _DURATION = re.compile(r"0|(?:[0-9]{1,10}(?:\.[0-9]{1,9})?(?:ns|us|ms|s|m|h)){1,6}")
 _VERSION = re.compile(r"[0-9A-Za-z_.:-]{0,256}")
 _HASH = re.compile(r"[0-9A-Za-z]{1,256}")
+
+
+_WHOLE = re.compile(r"-?[0-9]{1,19}")
+
+
+def _number(value: str) -> str:
+    """Accept what fits into 64 bits: of a list with any other the apiserver forgets the name that it is about."""
+    if not (_WHOLE.fullmatch(value) and -(2**63) <= int(value) < 2**63):
+        raise ValueError("is not a number")
+    return value
 
 
 def _boolean(value: str) -> str:
@@ -340,10 +349,10 @@ _LIST: _Parameters = {
     **_GET,
     "labelSelector": _printable,
     "fieldSelector": _printable,
-    "limit": _matching(_WHOLE, "a number"),
+    "limit": _number,
     "continue": _printable,
     "resourceVersionMatch": _one_of("", "Exact", "NotOlderThan"),
-    "timeoutSeconds": _matching(_WHOLE, "a number"),
+    "timeoutSeconds": _number,
     "watch": _boolean,
     "allowWatchBookmarks": _boolean,
     "sendInitialEvents": _boolean,
@@ -353,11 +362,11 @@ _LOG: _Parameters = {
     "container": _printable,
     "follow": _boolean,
     "previous": _boolean,
-    "sinceSeconds": _matching(_WHOLE, "a number"),
+    "sinceSeconds": _number,
     "sinceTime": _printable,
     "timestamps": _boolean,
-    "tailLines": _matching(_WHOLE, "a number"),
-    "limitBytes": _matching(_WHOLE, "a number"),
+    "tailLines": _number,
+    "limitBytes": _number,
     "stream": _one_of("All", "Stdout", "Stderr"),
 }
 _DISCOVERY: _Parameters = {**_COMMON, "hash": _matching(_HASH, "a hash")}

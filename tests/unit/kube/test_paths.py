@@ -205,6 +205,8 @@ def test_refuses_odd_paths(path: str) -> None:
         ("/api/v1/pods", "fieldSelector=nonsense"),
         ("/api/v1/pods", "fieldSelector=a%3Db%5C"),
         ("/api/v1/pods", "fieldSelector=a%3Db%3Dc"),
+        ("/api/v1/pods", "limit=9223372036854775808"),
+        ("/api/v1/pods", "fieldSelector=metadata.name%3Da&timeoutSeconds=-9223372036854775809"),
         ("/api/v1/pods", "resourceVersionMatch=Newest"),
         ("/api/v1/pods", "includeObject=All"),
         ("/api/v1/pods", "timeout=never"),
