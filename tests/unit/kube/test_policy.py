@@ -269,6 +269,8 @@ def test_outside_the_allowed_namespaces(line: str, words: str) -> None:
         ("pods", "GET /api/v1/pods", "GET /api/v1/namespaces/a/pods/p/log"),
         ("pods/log", "GET /api/v1/namespaces/a/pods/p/log", "GET /api/v1/pods"),
         ("pods/*", "GET /api/v1/namespaces/a/pods/p/log", "GET /api/v1/services"),
+        ("pods/*", "GET /api/v1/namespaces/a/pods/p/status", "GET /api/v1/namespaces/a/pods/p"),
+        ("*/*", "GET /apis/apps/v1/namespaces/a/deployments/d/scale", "GET /api/v1/pods"),
         ("deployments.apps", "GET /apis/apps/v1/deployments", "GET /apis/example.com/v1/deployments"),
         ("deployments", "GET /apis/example.com/v1/deployments", "GET /apis/apps/v1/daemonsets"),
         ("pods.", "GET /api/v1/pods", "GET /apis/metrics.k8s.io/v1beta1/pods"),
