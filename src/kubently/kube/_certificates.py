@@ -43,7 +43,14 @@ def _facts(encoded: object) -> Mapping[str, Any]:
         return {"error": "no certificate that can be read"}
 
 
-_UNREADABLE = (UnsupportedAlgorithm, x509.DuplicateExtension, x509.InvalidVersion, x509.UnsupportedGeneralNameType)
+_UNREADABLE = (
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+    # What the library raises for a part of a name that is of a type which only another part may have.
+    TypeError,
+)
 _TOO_MANY = {"error": f"more than {_MAX_CERTIFICATES} certificates"}
 
 

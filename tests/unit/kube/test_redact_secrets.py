@@ -46,6 +46,15 @@ def certificate(*names: str) -> tuple[bytes, bytes]:
 CERT, KEY = certificate("shop.example", "www.shop.example")
 
 
+def with_name_of_bits() -> bytes:
+    """The certificate with a common name that is no text; the library raises for it what it raises for nothing else."""
+    der = x509.load_pem_x509_certificate(CERT).public_bytes(serialization.Encoding.DER)
+    text, bits = b"\x0c\x0cshop.example", b"\x03\x0cshop.example"
+    assert der.count(text) == 2
+    body = base64.encodebytes(der.replace(text, bits))
+    return b"-----BEGIN CERTIFICATE-----\n" + body + b"-----END CERTIFICATE-----\n"
+
+
 def tls(**changes: Any) -> dict[str, Any]:
     data = {"tls.crt": encoded(CERT), "tls.key": encoded(KEY)}
     return {
@@ -97,13 +106,14 @@ def test_a_chain_is_counted_and_its_first_told() -> None:
         encoded(b"-----BEGIN CERTIFICATE-----\n" + PLANTED.encode() + b"\n-----END CERTIFICATE-----\n"),
         encoded(CERT.replace(b"MII", b"MIB", 1)),
         encoded(KEY),
+        encoded(with_name_of_bits()),
         encoded(CERT * 250),
         encoded(CERT) * 1000,
         "",
         None,
         [PLANTED],
     ],
-    ids=range(10),
+    ids=range(11),
 )
 def test_what_is_no_certificate_is_an_error_without_its_content(value: Any) -> None:
     shown = redact_object(tls(data={"tls.crt": value}), secrets="metadata")
