@@ -27,8 +27,8 @@ class Narrowing:
     namespaces: frozenset[str] | None = None
     """Allowed namespaces; resources without namespace are then outside, but for these Namespace objects themselves."""
     resources: frozenset[str] | None = None
-    """"pods", "pods/log", "pods/*", "deployments.apps", "*.apps", "*/status", "*"; without a dot any group is meant, with
-    a dot at the end the core group. As in RBAC a resource does not include its subresources, nor they the resource."""
+    """"pods", "pods/log", "pods/*", "deployments.apps", "*.apps", "*/status", "*"; without a dot any group is meant,
+    with a dot at the end the core group. As in RBAC a resource does not include its subresources, nor they it."""
     names: frozenset[str] | None = None
     """Allowed names: for get, and for list and watch with the field selector metadata.name=."""
 
