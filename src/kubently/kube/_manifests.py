@@ -7,7 +7,8 @@ comment, no key that stands twice, no tag. A document that cannot be read is lef
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -16,7 +17,12 @@ import yaml
 from kubently.kube._patterns import marker
 
 MAX_CHARS = 4 * 1024 * 1024
-"""Of all documents of one text together; reading a megabyte takes a sixth of a second."""
+"""Of all documents of one text together."""
+
+MAX_EVENTS = 700_000
+"""Of the parser, in all texts of one release: usual manifests have 160,000 in a megabyte, and take a second for it."""
+MAX_DOCUMENT_EVENTS = 200_000
+"""Of one document: it is read into objects, which take a third of a kilobyte for a text as short as "1,"."""
 
 MAX_DEPTH = 100
 
@@ -27,23 +33,41 @@ _SOURCE = re.compile(r"(?m)^# Source: [\w./@+-]{1,300}$", re.ASCII)
 _EXPANSION = 5
 """How much larger than its text a document may become by aliases."""
 
-_TOO_LARGE = f"# {marker(f'manifests of more than {MAX_CHARS} characters')}\n"
+_TOO_LARGE = f"# {marker('manifests that are too large')}\n"
 _UNREADABLE = f"# {marker('a document that cannot be read')}\n"
 
 
-def redact_manifests(text: str, redact: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> str:
-    """Return *text* with each of its documents as *redact* leaves it."""
+Redact = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+
+
+@dataclass(slots=True)
+class Room:
+    """How many events of the parser may still be read."""
+
+    events: int = MAX_EVENTS
+
+
+def redact_manifests(text: str, redact: Redact, room: Room | None = None) -> str:
+    """Return *text* with each of its documents as *redact* leaves it; what *room* has no place for is left out."""
     if len(text) > MAX_CHARS:
         return _TOO_LARGE
-    documents = filter(None, (_redact_document(piece, redact) for piece in _DOCUMENT.split(text)))
+    documents = filter(None, _redact_documents(text, redact, room or Room()))
     return ("---\n" if text.lstrip().startswith("---") else "") + "---\n".join(documents)
 
 
-def _redact_document(piece: str, redact: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> str:
+def _redact_documents(text: str, redact: Redact, room: Room) -> Iterator[str]:
+    for piece in _DOCUMENT.split(text):
+        if room.events <= 0:
+            yield _TOO_LARGE
+            return
+        yield _redact_document(piece, redact, room)
+
+
+def _redact_document(piece: str, redact: Redact, room: Room) -> str:
     source = _SOURCE.search(piece)
     head = f"{source[0]}\n" if source else ""
     try:
-        _check_depth(piece)
+        _check_events(piece, room)
         document = yaml.load(piece, _SafeLoader)  # noqa: S506  # a safe loader
         if document is None:
             return ""
@@ -53,13 +77,15 @@ def _redact_document(piece: str, redact: Callable[[Mapping[str, Any]], Mapping[s
         return head + _UNREADABLE
 
 
-def _check_depth(piece: str) -> None:
-    """Raise ValueError for a document that is nested too deeply: to load it takes the square of its depth."""
+def _check_events(piece: str, room: Room) -> None:
+    """Raise ValueError for a document that would cost too much: to load it takes the square of its depth, for one."""
     depth = 0
-    for event in yaml.parse(piece, _SafeLoader):
+    most = min(room.events, MAX_DOCUMENT_EVENTS)
+    for count, event in enumerate(yaml.parse(piece, _SafeLoader)):
+        room.events -= 1
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > MAX_DEPTH:
-            raise ValueError("nested too deeply")
+        if depth > MAX_DEPTH or count >= most:
+            raise ValueError("nested too deeply, or too long")
 
 
 class _Budget:

@@ -19,7 +19,7 @@ from functools import partial
 from typing import Any
 
 from kubently.kube._helm_requests import OWNER, OWNER_LABEL, RELEASE_TYPE, is_about_one_release
-from kubently.kube._manifests import redact_manifests
+from kubently.kube._manifests import Room, redact_manifests
 from kubently.kube._own_secret import OwnSecret, hidden, stub
 from kubently.kube._patterns import NO_PATTERNS, Patterns, marker
 from kubently.kube.paths import ApiRequest
@@ -28,6 +28,10 @@ from kubently.kube.redact import MAX_DEPTH, redact_object, redact_text
 
 MAX_RELEASE_BYTES = 16 * 1024 * 1024
 """Of one release after decompression. A Secret holds at most a megabyte, which is rarely more than ten of JSON."""
+
+MAX_VALUES = 300_000
+"""Of one release, manifests aside, which are text in it. Read into objects a value takes a hundred bytes and more,
+however short its text: a few kilobytes in a Secret could be a gigabyte here."""
 
 _GZIP_MAGIC = b"\x1f\x8b\x08"
 _GZIP_WINDOW = 31
@@ -74,7 +78,7 @@ class ReleaseRedactor:
         redact = partial(redact_object, secrets=self.secrets, own_secret=self.own_secret, patterns=self.patterns)
         try:
             parts = _Parts(redact, self.patterns, with_manifests=self.with_manifests)
-            made = parts.release(json.loads(_decoded(stored)))
+            made = parts.release(json.loads(_checked(_decoded(stored))))
             text = json.dumps(made, separators=(",", ":"), allow_nan=False)
         except (ValueError, RecursionError, zlib.error):
             return _UNREADABLE.encode()
@@ -109,6 +113,20 @@ def _decoded(stored: object) -> bytes:
     return unpacked
 
 
+_TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+
+
+def _checked(text: bytes) -> str:
+    """Return the text of a release. Raises ValueError for one of too many values, and for what is not UTF-8."""
+    # A quote that begins a text follows no backslash: those of so many texts would be dear to take out.
+    if text.count(b'"') - text.count(b'\\"') > 4 * MAX_VALUES:
+        raise ValueError("too many texts")
+    bare = _TEXT.sub(b"", text)
+    if sum(map(bare.count, (b",", b"[", b"{"))) > MAX_VALUES:
+        raise ValueError("too many values")
+    return text.decode()
+
+
 # ---- the members of a release: what is not named here is left out
 
 _INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,18}(?:Z|[+-][0-9]{2}:[0-9]{2})")
@@ -123,6 +141,7 @@ class _Parts:
         self._redact = redact
         self._patterns = patterns
         self._with_manifests = with_manifests
+        self._room = Room()
 
     def release(self, value: object) -> dict[str, Any]:
         if not isinstance(value, Mapping):
@@ -165,7 +184,7 @@ class _Parts:
     def _manifests(self, value: object) -> str:
         if not self._with_manifests:
             return _NO_MANIFESTS
-        return redact_manifests(value, self._redact) if isinstance(value, str) else ""
+        return redact_manifests(value, self._redact, self._room) if isinstance(value, str) else ""
 
     def _text(self, value: object) -> str:
         return redact_text(value, self._patterns) if isinstance(value, str) else ""

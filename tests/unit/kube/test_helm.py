@@ -307,6 +307,30 @@ def test_a_release_that_is_too_large_when_unpacked_does_not_leave(monkeypatch: p
     assert decoded(ReleaseRedactor()(secret({"name": "a" * 5_000})))["name"] == "a" * 5_000
 
 
+@pytest.mark.parametrize("member", ["[]", '{"":0}', "0", '"a"', '{"a":[{"b":1}]}'])
+def test_a_release_of_too_many_values_does_not_leave(member: str) -> None:
+    def stored(count: int) -> str:
+        text = f'{{"name":"web","config":[{",".join([member] * count)}]}}'
+        return base64.b64encode(base64.b64encode(gzip.compress(text.encode()))).decode()
+
+    assert b"cannot be read" in ReleaseRedactor().release(stored(helm.MAX_VALUES))
+    assert b"cannot be read" not in ReleaseRedactor().release(stored(1000))
+
+
+def test_commas_and_brackets_in_texts_are_no_values() -> None:
+    text = ',[{"\\\n' * (helm.MAX_VALUES + 1)
+
+    assert decoded(ReleaseRedactor()(secret({"name": text})))["name"] == text
+
+
+def test_a_release_in_another_encoding_than_helms_does_not_leave() -> None:
+    text = json.dumps({"name": "web"}).encode("utf-16")
+
+    stored = base64.b64encode(base64.b64encode(gzip.compress(text))).decode()
+
+    assert b"cannot be read" in ReleaseRedactor().release(stored)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -414,6 +438,25 @@ def test_too_much_text_is_left_out_as_a_whole(monkeypatch: pytest.MonkeyPatch) -
 
     assert redacted(f"kind: Pod\nx: {'y' * 50}\n").startswith("kind: Pod")
     assert "kind" not in redacted(f"kind: Pod\nx: {'y' * 100}\n")
+
+
+def test_a_document_of_too_many_parts_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_manifests, "MAX_DOCUMENT_EVENTS", 50)
+
+    text = redacted(f"a: [{'1,' * 50}]\n---\nkind: Pod\n")
+
+    assert text == "# [redacted by Kubently: a document that cannot be read]\n---\nkind: Pod\n"
+
+
+def test_all_manifests_of_a_release_share_their_room() -> None:
+    room = _manifests.Room(events=150)
+
+    texts = [_manifests.redact_manifests("---\nkind: Pod\n" * 10, dict, room) for _ in range(3)]
+
+    assert texts[0].count("kind: Pod") == 10
+    assert 0 < texts[1].count("kind: Pod") < 10
+    assert texts[1].endswith("manifests that are too large]\n")
+    assert texts[2] == "---\n# [redacted by Kubently: manifests that are too large]\n"
 
 
 def test_plain_values_stay_what_they_are() -> None:
