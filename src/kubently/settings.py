@@ -55,6 +55,59 @@ class TimingSettings:
         )
 
 
+ACKNOWLEDGED = "i-understand"
+"""What ``KUBENTLY_INSECURE_ACKNOWLEDGED`` must say."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrustSettings:
+    """Whom a program that dials the API trusts, and who it is there: the executor, and the command line."""
+
+    ca_cert: str = ""
+    """``KUBENTLY_CA_CERT``: certificates to trust: a file (PEM or DER), a folder of ``*.pem`` and ``*.crt``, or the PEM
+    text itself."""
+    ca_exclusive: bool = False
+    """``KUBENTLY_CA_MODE``: additive trusts ``KUBENTLY_CA_CERT`` beside the system's roots, exclusive trusts nothing
+    else."""
+    cert_file: Path | None = None
+    """``SSL_CERT_FILE``: file in place of the system's file of roots."""
+    cert_dirs: tuple[Path, ...] = ()
+    """``SSL_CERT_DIR``: folders, separated by ``:``, in place of the system's; every ``*.pem`` and ``*.crt`` in them is
+    read."""
+    server_name: str = ""
+    """``KUBENTLY_TLS_SERVER_NAME``: the name that the API's certificate must have, and that is asked for (SNI), where
+    it is not the URL's."""
+    min_version: str = "1.2"
+    """``KUBENTLY_TLS_MIN_VERSION``: oldest TLS version that is spoken: 1.2 or 1.3."""
+    client_cert: Path | None = None
+    """``KUBENTLY_CLIENT_CERT``: PEM chain of the certificate to show where the API asks for one."""
+    client_key: Path | None = None
+    """``KUBENTLY_CLIENT_KEY``: its key, not encrypted."""
+    verify: bool = True
+    """``KUBENTLY_SSL_VERIFY``: false accepts any certificate of the API, and works only with
+    ``KUBENTLY_INSECURE_ACKNOWLEDGED=i-understand``."""
+
+    @classmethod
+    def from_env(cls, environ: Environ) -> TrustSettings:
+        """Read from *environ*. Raises ConfigError that names the variable."""
+        cert, key = _path(environ, "KUBENTLY_CLIENT_CERT"), _path(environ, "KUBENTLY_CLIENT_KEY")
+        if (cert is None) != (key is None):
+            raise ConfigError(
+                "KUBENTLY_CLIENT_CERT and KUBENTLY_CLIENT_KEY belong together", hint="set both or neither"
+            )
+        return cls(
+            ca_cert=environ.get("KUBENTLY_CA_CERT", ""),
+            ca_exclusive=_choice(environ, "KUBENTLY_CA_MODE", ("additive", "exclusive")) == "exclusive",
+            cert_file=_path(environ, "SSL_CERT_FILE"),
+            cert_dirs=tuple(Path(part) for part in environ.get("SSL_CERT_DIR", "").split(":") if part),
+            server_name=_server_name(environ),
+            min_version=_choice(environ, "KUBENTLY_TLS_MIN_VERSION", ("1.2", "1.3")),
+            client_cert=cert,
+            client_key=key,
+            verify=_verify(environ),
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
     """The control plane's settings."""
@@ -114,8 +167,6 @@ class ExecutorSettings:
     """``KUBENTLY_TOKEN`` or the content of ``KUBENTLY_TOKEN_FILE``."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """``KUBENTLY_LABELS``: name=value, comma-separated; shown and selectable in the API."""
-    ca_cert: str = ""
-    """``KUBENTLY_CA_CERT``: PEM file (or PEM text) trusted beside the system's roots."""
     kubeconfig: Path | None = None
     """``KUBENTLY_KUBECONFIG``: kubeconfig of the cluster; without one, the pod's service account."""
     context: str = ""
@@ -137,6 +188,7 @@ class ExecutorSettings:
     instance: str = field(default_factory=lambda: secrets.token_hex(8))
     """Random name of this run."""
     hostname: str = field(default_factory=socket.gethostname)
+    trust: TrustSettings = TrustSettings()
     timing: TimingSettings = TimingSettings()
     log: LogSettings = LogSettings()
 
@@ -151,7 +203,6 @@ class ExecutorSettings:
             token=_secret(environ, "KUBENTLY_TOKEN")
             or _required(environ, "KUBENTLY_TOKEN", also="KUBENTLY_TOKEN_FILE"),
             labels=_labels(environ.get("KUBENTLY_LABELS", "")),
-            ca_cert=environ.get("KUBENTLY_CA_CERT", ""),
             kubeconfig=_path(environ, "KUBENTLY_KUBECONFIG"),
             context=environ.get("KUBENTLY_CONTEXT", ""),
             policy_file=_path(environ, "KUBENTLY_POLICY_FILE"),
@@ -161,6 +212,7 @@ class ExecutorSettings:
             max_output_bytes=int(_number(environ, "KUBENTLY_MAX_OUTPUT_BYTES", 16 * 1024 * 1024, low=1024, high=2**31)),
             max_children=int(_number(environ, "KUBENTLY_MAX_CHILDREN", 4, low=1, high=256)),
             health_listen=_address("KUBENTLY_HEALTH_LISTEN", health) if health else None,
+            trust=TrustSettings.from_env(environ),
             timing=TimingSettings.from_env(environ),
             log=LogSettings.from_env(environ),
         )
@@ -208,6 +260,35 @@ def _flag(environ: Environ, name: str) -> bool:
     if text not in values:
         raise _bad(name, text, "use true or false")
     return values[text]
+
+
+def _choice(environ: Environ, name: str, known: tuple[str, ...]) -> str:
+    text = environ.get(name, "").lower() or known[0]
+    if text not in known:
+        raise _bad(name, text, f"use {' or '.join(known)}")
+    return text
+
+
+def _verify(environ: Environ) -> bool:
+    if not environ.get("KUBENTLY_SSL_VERIFY") or _flag(environ, "KUBENTLY_SSL_VERIFY"):
+        return True
+    if environ.get("KUBENTLY_INSECURE_ACKNOWLEDGED") != ACKNOWLEDGED:
+        raise ConfigError(
+            "KUBENTLY_SSL_VERIFY=false would hand the token to whoever answers, and nobody acknowledged that",
+            hint="trust the API's CA with KUBENTLY_CA_CERT instead; or set "
+            f"KUBENTLY_INSECURE_ACKNOWLEDGED={ACKNOWLEDGED} as well",
+        )
+    return False
+
+
+_HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?|[0-9a-fA-F:.]{2,45}")
+
+
+def _server_name(environ: Environ) -> str:
+    text = environ.get("KUBENTLY_TLS_SERVER_NAME", "")
+    if text and not _HOST_NAME.fullmatch(text):
+        raise _bad("KUBENTLY_TLS_SERVER_NAME", text, "use a host name, without scheme or port")
+    return text
 
 
 def _path(environ: Environ, name: str) -> Path | None:

@@ -186,7 +186,7 @@ def test_an_api_that_is_not_there(tmp_path: Path, fleet: Fleet) -> None:
     result = Cli(environ).run("alpha", "get", "pods")
 
     assert result.code == UNAVAILABLE
-    assert_error(result.err, "api-unreachable")
+    assert_error(result.err, "dial-refused")
 
 
 def test_an_api_whose_ca_nobody_knows(fleet: Fleet) -> None:
@@ -194,7 +194,7 @@ def test_an_api_whose_ca_nobody_knows(fleet: Fleet) -> None:
     result = Cli(environ).run("alpha", "get", "pods")
 
     assert result.code == UNAVAILABLE
-    assert_error(result.err, "api-unreachable")
+    assert_error(result.err, "tls-unknown-ca")
     assert "signed by a CA that is not trusted here" in result.err
 
 

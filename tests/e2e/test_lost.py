@@ -171,7 +171,7 @@ def test_a_killed_api_comes_back_with_its_keys_tokens_and_clusters(cli: Cli, fle
     assert "[api-unreachable]" in result.err
     until(lambda: not children_of(fleet.executors["alpha"]), "its kubectl is gone", timeout=SOON)
     gone = cli.run("alpha", "get", "pods")
-    assert (gone.code, "[api-unreachable]" in gone.err, "try: " in gone.err) == (UNAVAILABLE, True, True)
+    assert (gone.code, "[dial-refused]" in gone.err, "try: " in gone.err) == (UNAVAILABLE, True, True)
     alpha = fleet.executors["alpha"]
     until(lambda: failed_dials(alpha), "the executor has noticed", timeout=15)
 

@@ -71,8 +71,8 @@ async def fails(port: int, *, tls: ssl.SSLContext | None = None, timeout: float 
     url = f"{'wss' if tls else 'ws'}://localhost:{port}{websocket.PATH}"
     with pytest.raises((OSError, TunnelClosedError)) as caught:
         await dial(url, headers={}, ssl=tls, timeout=timeout)
-    message, _, _ = explain(caught.value, url)  # type: ignore[arg-type]
-    return caught.value, message
+    said, _ = explain(caught.value, url)  # type: ignore[arg-type]
+    return caught.value, said.message
 
 
 @pytest.mark.parametrize(

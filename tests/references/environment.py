@@ -25,6 +25,7 @@ _SECTIONS: tuple[tuple[str, tuple[type[Any], ...]], ...] = (
     ("Both programs", (settings.LogSettings, settings.TimingSettings)),
     ("kubently api", (settings.ApiSettings,)),
     ("kubently executor", (settings.ExecutorSettings,)),
+    ("Whom executor and command line trust", (settings.TrustSettings,)),
 )
 
 _MORE: Mapping[str, str] = {
@@ -33,12 +34,12 @@ _MORE: Mapping[str, str] = {
 }
 """For settings whose docstring names the variables and nothing else."""
 
-_DEFAULTS: Mapping[str, str] = {"json_lines": "json"}
+_DEFAULTS: Mapping[str, str] = {"json_lines": "json", "ca_exclusive": "additive"}
 
 COMMAND_LINE: tuple[tuple[str, str], ...] = (
     ("KUBENTLY_URL", "the API to talk to; wins over the profile's"),
     ("KUBENTLY_API_KEY", "the API key; wins over the profile's"),
-    ("KUBENTLY_CA_CERT", "PEM file (or PEM text) trusted beside the system's roots; wins over the profile's"),
+    ("KUBENTLY_CA_CERT", "as above; wins over the profile's"),
     ("KUBENTLY_PROFILE", "name of the profile to use; `--profile` wins"),
     ("KUBENTLY_CONFIG", "the file of the profiles"),
     ("XDG_CONFIG_HOME", "where `kubently/config.json` stands without KUBENTLY_CONFIG; `~/.config` when unset"),

@@ -35,6 +35,9 @@ The API answers a refusal or failure with a problem document (RFC 9457, `applica
 whether the same request may succeed later; `retry_after` is in seconds. The command line prints
 `error: DETAIL [CODE]`, then the hint, and ends with the exit code below. Under `/clusters/ID/k8s` the same errors are
 Kubernetes `Status` objects, so that kubectl shows the sentence; the code stands in `details.causes`.
+
+Why the API cannot be reached has codes of its own, `tls-…` and `dial-…`, with exit code 69; they stand in
+[Say whom to trust](../howto/trust.md#when-it-fails).
 """
 
 _CLIENT_ONLY: Mapping[str, str] = {
@@ -44,11 +47,16 @@ _CLIENT_ONLY: Mapping[str, str] = {
 }
 """Codes that the client makes for answers that are no problem documents."""
 
+_NEVER_SENT = ("api-unreachable", "tunnel-upgrade-refused", "tls-source", "tls-client-pair")
+"""Codes of whoever dials: they have no status."""
+
 ADVICE: Mapping[str, str] = {
     "apiserver-unreachable": "Check the executor's kubeconfig or service account, and that the API server runs.",
     "api-unreachable": "Check the URL, the CA and whether the API runs; the sentence says which of them it is.",
     "cluster-conflict": "Give one of the two clusters another id.",
     "cluster-not-found": "`kubently clusters` lists those you may see; `kubently token create` registers one.",
+    "tls-source": "Correct the named file; [trust](../howto/trust.md) says what may stand in it.",
+    "tls-client-pair": "Correct `KUBENTLY_CLIENT_CERT` and `KUBENTLY_CLIENT_KEY`.",
     "command": "Check the kubectl of the executor.",
     "command-denied": "Ask for something that reads; `details.rule` names the rule that refused.",
     "command-invalid": "Correct the arguments; the sentence says which one.",
@@ -123,7 +131,7 @@ def _meaning(cls: type[KubentlyError]) -> str:
 
 def _status(slug: str) -> str:
     found = [cls for cls in classes() if cls.code == slug]
-    if slug in _CLIENT_ONLY or not found or slug in ("api-unreachable", "tunnel-upgrade-refused"):
+    if slug in _CLIENT_ONLY or not found or slug in _NEVER_SENT:
         return ""
     if slug == "kubernetes-denied":
         return "403"

@@ -11,7 +11,7 @@ import pytest
 
 from kubently import settings
 from kubently.errors import ConfigError
-from kubently.settings import ApiSettings, ExecutorSettings, LogSettings, TimingSettings
+from kubently.settings import ApiSettings, ExecutorSettings, LogSettings, TimingSettings, TrustSettings
 
 EXECUTOR = {"KUBENTLY_API_URL": "https://api.example.com", "KUBENTLY_CLUSTER_ID": "prod", "KUBENTLY_TOKEN": "t0ken"}
 
@@ -44,7 +44,17 @@ def executor(environ: Mapping[str, str]) -> ExecutorSettings:
         (executor, "KUBENTLY_CLUSTER_ID", "west", "cluster_id", "west"),
         (executor, "KUBENTLY_TOKEN", "other", "token", "other"),
         (executor, "KUBENTLY_LABELS", "env=prod, a.b/c=d,bare", "labels", {"env": "prod", "a.b/c": "d", "bare": ""}),
-        (executor, "KUBENTLY_CA_CERT", "/ca.crt", "ca_cert", "/ca.crt"),
+        (executor, "KUBENTLY_CA_CERT", "/ca.crt", "trust", TrustSettings(ca_cert="/ca.crt")),
+        (TrustSettings.from_env, "KUBENTLY_CA_CERT", "/ca", "ca_cert", "/ca"),
+        (TrustSettings.from_env, "KUBENTLY_CA_MODE", "Exclusive", "ca_exclusive", True),
+        (TrustSettings.from_env, "KUBENTLY_CA_MODE", "additive", "ca_exclusive", False),
+        (TrustSettings.from_env, "SSL_CERT_FILE", "/roots.pem", "cert_file", Path("/roots.pem")),
+        (TrustSettings.from_env, "SSL_CERT_DIR", "/etc/ssl/certs", "cert_dirs", (Path("/etc/ssl/certs"),)),
+        (TrustSettings.from_env, "SSL_CERT_DIR", "/a::/b", "cert_dirs", (Path("/a"), Path("/b"))),
+        (TrustSettings.from_env, "KUBENTLY_TLS_SERVER_NAME", "api.internal", "server_name", "api.internal"),
+        (TrustSettings.from_env, "KUBENTLY_TLS_MIN_VERSION", "1.3", "min_version", "1.3"),
+        (TrustSettings.from_env, "KUBENTLY_SSL_VERIFY", "true", "verify", True),
+        (TrustSettings.from_env, "KUBENTLY_SSL_VERIFY", "", "verify", True),
         (executor, "KUBENTLY_KUBECONFIG", "/config", "kubeconfig", Path("/config")),
         (executor, "KUBENTLY_CONTEXT", "dev", "context", "dev"),
         (executor, "KUBENTLY_POLICY_FILE", "/policy", "policy_file", Path("/policy")),
@@ -115,6 +125,10 @@ def test_cluster_id_has_an_older_name() -> None:
         (executor, "KUBENTLY_API_URL", "https://["),
         (executor, "KUBENTLY_API_URL", "https://h:port"),
         (executor, "KUBENTLY_API_URL", "https://h:70000"),
+        (TrustSettings.from_env, "KUBENTLY_CA_MODE", "only"),
+        (TrustSettings.from_env, "KUBENTLY_TLS_MIN_VERSION", "1.1"),
+        (TrustSettings.from_env, "KUBENTLY_TLS_SERVER_NAME", "https://h"),
+        (TrustSettings.from_env, "KUBENTLY_SSL_VERIFY", "maybe"),
         (executor, "KUBENTLY_LABELS", "env=prod,=x"),
         (executor, "KUBENTLY_LABELS", "env=a b"),
         (executor, "KUBENTLY_REQUIRE_SANDBOX", "maybe"),
@@ -138,6 +152,26 @@ def test_certificate_and_key_belong_together(name: str) -> None:
 
     both = ApiSettings.from_env({"KUBENTLY_TLS_CERT": "/c", "KUBENTLY_TLS_KEY": "/k"})
     assert (both.tls_cert, both.tls_key) == (Path("/c"), Path("/k"))
+
+
+@pytest.mark.parametrize("name", ["KUBENTLY_CLIENT_CERT", "KUBENTLY_CLIENT_KEY"])
+def test_client_certificate_and_key_belong_together(name: str) -> None:
+    with pytest.raises(ConfigError, match="KUBENTLY_CLIENT_CERT and KUBENTLY_CLIENT_KEY"):
+        TrustSettings.from_env({name: "/file"})
+
+    both = TrustSettings.from_env({"KUBENTLY_CLIENT_CERT": "/c", "KUBENTLY_CLIENT_KEY": "/k"})
+    assert (both.client_cert, both.client_key) == (Path("/c"), Path("/k"))
+
+
+@pytest.mark.parametrize("said", [{}, {"KUBENTLY_INSECURE_ACKNOWLEDGED": "true"}])
+def test_verification_ends_only_with_an_acknowledgement(said: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match="nobody acknowledged that") as caught:
+        TrustSettings.from_env({"KUBENTLY_SSL_VERIFY": "false", **said})
+
+    assert "KUBENTLY_INSECURE_ACKNOWLEDGED=i-understand" in caught.value.hint
+    acknowledged = {"KUBENTLY_SSL_VERIFY": "false", "KUBENTLY_INSECURE_ACKNOWLEDGED": "i-understand"}
+    assert TrustSettings.from_env(acknowledged).verify is False
+    assert TrustSettings.from_env({"KUBENTLY_INSECURE_ACKNOWLEDGED": "i-understand"}).verify is True
 
 
 def test_url_with_a_password_is_refused_and_not_repeated() -> None:

@@ -61,7 +61,7 @@ def _fetch(profile: str, cluster: str, path: str) -> str:
     try:
         return tokens.fetch(profile, cluster, path, renew_before=RENEW_BEFORE)
     except KubentlyError as error:
-        sys.exit(f"kubently: {error.message}" + (f"; {error.hint}" if error.hint else ""))
+        sys.exit(f"kubently: {error.message} [{error.code}]" + (f"; {error.hint}" if error.hint else ""))
 
 
 if __name__ == "__main__":

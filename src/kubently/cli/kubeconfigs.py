@@ -18,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from kubently import trust
 from kubently.cli.profiles import Profile
 from kubently.errors import ConfigError
 
@@ -38,7 +39,7 @@ def entries(profile: Profile, profile_name: str, clusters: Sequence[str], *, plu
 
     Raises ConfigError when the profile's CA cannot be read.
     """
-    trust = {"certificate-authority-data": _ca(profile)} if profile.ca else {}
+    verifying = {"certificate-authority-data": _ca(profile)} if profile.ca else {}
     names = [PREFIX + cluster for cluster in clusters]
     named = ["--profile", profile_name] if profile_name else []
     return {
@@ -46,7 +47,7 @@ def entries(profile: Profile, profile_name: str, clusters: Sequence[str], *, plu
         "kind": "Config",
         "current-context": names[0],
         "clusters": [
-            {"name": name, "cluster": {"server": f"{profile.url.rstrip('/')}/clusters/{cluster}/k8s", **trust}}
+            {"name": name, "cluster": {"server": f"{profile.url.rstrip('/')}/clusters/{cluster}/k8s", **verifying}}
             for name, cluster in zip(names, clusters, strict=True)
         ],
         "users": [
@@ -168,7 +169,4 @@ def _list(config: Config, plural: str) -> list[dict[str, Any]]:
 
 
 def _ca(profile: Profile) -> str:
-    try:
-        return base64.b64encode(Path(profile.ca).read_bytes()).decode()
-    except OSError as error:
-        raise ConfigError(f"the CA file {profile.ca} cannot be read: {error}") from error
+    return base64.b64encode(trust.bundle(profile.ca).encode()).decode()

@@ -6,10 +6,11 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from kubently.errors import ConfigError, NotFoundError
+from kubently.settings import TrustSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class Profile:
     url: str
     key: str = field(default="", repr=False)
     ca: str = ""
-    """Path of a CA file, or empty for the system's roots alone."""
+    """Path of a CA file or folder, or PEM text; empty for the system's roots alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +92,11 @@ def choose(environ: Mapping[str, str], *, name: str = "") -> Profile:
             hint="kubently up starts one here; kubently profile add NAME --url URL names one elsewhere",
         )
     return Profile(url, environ.get("KUBENTLY_API_KEY") or profile.key, environ.get("KUBENTLY_CA_CERT") or profile.ca)
+
+
+UNVERIFIED = "warning: KUBENTLY_SSL_VERIFY=false: whoever answers gets the API key, its certificate is not verified"
+
+
+def trusting(environ: Mapping[str, str], chosen: Profile) -> TrustSettings:
+    """Whom to trust: the environment's word, with the CA of *chosen*. Raises ConfigError."""
+    return replace(TrustSettings.from_env(environ), ca_cert=chosen.ca)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import tempfile
 import time
 from datetime import UTC, datetime, timedelta
@@ -25,7 +26,10 @@ def fetch(profile: str, cluster: str, path: str, *, renew_before: float) -> str:
     Raises ConfigError, ApiError, ApiUnreachableError.
     """
     chosen = profiles.choose(process_environ(), name=profile)
-    made = Api(chosen.url, chosen.key, ca=chosen.ca).post(f"/api/v1/clusters/{cluster}/kubernetes-token")
+    settings = profiles.trusting(process_environ(), chosen)
+    if not settings.verify and chosen.url.startswith("https"):
+        print(profiles.UNVERIFIED, file=sys.stderr)
+    made = Api(chosen.url, chosen.key, settings=settings).post(f"/api/v1/clusters/{cluster}/kubernetes-token")
     expires = datetime.now(UTC) + timedelta(seconds=made["expires_in"])
     answer = json.dumps(
         {

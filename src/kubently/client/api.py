@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import http.client
 import json
-import ssl
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from kubently import __version__, trust
 from kubently.errors import ConfigError, KubentlyError
+from kubently.settings import TrustSettings
 
 NDJSON = "application/x-ndjson"
 _SAFE = "/?&=%,:;@+!$'()*"
@@ -40,11 +40,24 @@ class ApiUnreachableError(KubentlyError):
     code = "api-unreachable"
     retryable = True
 
+    def __init__(self, why: str | trust.Explanation, *, hint: str = "") -> None:
+        if isinstance(why, str):
+            super().__init__(why, hint=hint)
+            return
+        super().__init__(why.message, hint=why.hint)
+        self.code = why.code  # type: ignore[misc]  # each way to fail has its own
+
 
 class Api:
-    """One API endpoint. ``url`` may have a path prefix; ``timeout`` is seconds of silence that are accepted."""
+    """One API endpoint.
 
-    def __init__(self, url: str, key: str, *, ca: str = "", timeout: float = 60.0) -> None:
+    ``url`` may have a path prefix; ``timeout`` is seconds of silence that are accepted; ``settings`` say whom to trust,
+    or ``ca`` alone (as ``KUBENTLY_CA_CERT``).
+    """
+
+    def __init__(
+        self, url: str, key: str, *, ca: str = "", timeout: float = 60.0, settings: TrustSettings | None = None
+    ) -> None:
         try:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port
@@ -56,9 +69,8 @@ class Api:
         self._secure = parts.scheme == "https"
         self._host, self._port, self._prefix = host, port, parts.path.rstrip("/")
         self._key = key
-        self._ca = ca
         self._timeout = timeout
-        self._tls: ssl.SSLContext | None = None
+        self._trust = trust.Keeper(settings or TrustSettings(ca_cert=ca))
 
     def get(self, path: str) -> Any:
         """GET and parse. Raises ApiError, ApiUnreachableError."""
@@ -132,15 +144,27 @@ class Api:
     def _connection(self, timeout: float) -> http.client.HTTPConnection:
         if not self._secure:
             return http.client.HTTPConnection(self._host, self._port, timeout=timeout)
-        if self._tls is None:
-            self._tls = trust.client_context(ca=self._ca)
-        return http.client.HTTPSConnection(self._host, self._port, timeout=timeout, context=self._tls)
+        return _Https(self._host, self._port, timeout, self._trust)
 
     def _unreachable(self, error: OSError | http.client.HTTPException) -> ApiUnreachableError:
-        if isinstance(error, OSError):
-            message, hint = trust.explain(error, self.url)
-            return ApiUnreachableError(message, hint=hint)
-        return ApiUnreachableError(f"{self.url} did not answer as HTTP: {error!r}", hint="check the URL")
+        settings = self._trust.settings
+        facts = trust.observe(error, self.url, settings, self._trust.context() if self._secure else None)
+        return ApiUnreachableError(trust.explain(error, self.url, facts))
+
+
+class _Https(http.client.HTTPConnection):
+    """With a name of its own to verify: the standard library's takes the URL's, always."""
+
+    default_port = http.client.HTTPS_PORT
+
+    def __init__(self, host: str, port: int | None, timeout: float, keeper: trust.Keeper) -> None:
+        super().__init__(host, port, timeout=timeout)
+        self._context = keeper.context()
+        self._server_name = keeper.settings.server_name or host
+
+    def connect(self) -> None:
+        super().connect()
+        self.sock = self._context.wrap_socket(self.sock, server_hostname=self._server_name)
 
 
 def _lines(response: http.client.HTTPResponse) -> Iterator[bytes]:

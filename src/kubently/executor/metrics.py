@@ -5,3 +5,7 @@ from prometheus_client import Counter, Gauge
 CONNECTED = Gauge("kubently_executor_connected", "1 while a session to the API stands")
 DIALS = Counter("kubently_executor_dials", "Attempts to connect to the API", ["result"])
 COMMANDS = Counter("kubently_executor_commands", "Commands by how they were answered: native or kubectl", ["road"])
+TLS_UNVERIFIED = Gauge("kubently_executor_tls_unverified", "1 where the API's certificate is not verified")
+TRUST_RELOAD_FAILURES = Counter(
+    "kubently_trust_reload_failures", "Changes of CAs or client certificate that could not be used; the old ones stay"
+)

@@ -72,7 +72,7 @@ async def run(
         outcomes = Outcomes(clock=time.monotonic)
         explainer = Explainer(kube_api, native)
         app = ExecutorApp(kube_api, Roads(native, kubectl), outcomes, explainer, secrets=rules.secrets)
-        supervisor = Supervisor(settings, app, api_server, capabilities=_capabilities(sandbox, rules))
+        supervisor = Supervisor(settings, app, api_server, capabilities=_capabilities(settings, sandbox, rules))
         await stack.enter_async_context(proxy.serve())
         if settings.health_listen:
             await stack.enter_async_context(listen(HealthApp(supervisor), settings.health_listen))
@@ -83,8 +83,14 @@ async def run(
             tasks.cancel_scope.cancel()
 
 
-def _capabilities(sandbox: Sandbox, rules: policy.Policy) -> dict[str, str]:
-    return {"sandbox": sandbox.description, "secrets": rules.secrets, "grants": ",".join(sorted(rules.grants))}
+def _capabilities(settings: ExecutorSettings, sandbox: Sandbox, rules: policy.Policy) -> dict[str, str]:
+    verified = "verified" if settings.trust.verify else "unverified"
+    return {
+        "sandbox": sandbox.description,
+        "secrets": rules.secrets,
+        "grants": ",".join(sorted(rules.grants)),
+        "tls": verified if settings.api_url.startswith("https") else "none",
+    }
 
 
 def load_policy(path: Path | None) -> policy.Policy:

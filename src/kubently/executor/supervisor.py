@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import random
+import ssl
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -14,9 +15,9 @@ import anyio
 from anyio.abc import TaskGroup
 
 from kubently import __version__, trust, wire
-from kubently.errors import KubentlyError, TunnelClosedError
+from kubently.errors import ConfigError, KubentlyError, TunnelClosedError
 from kubently.executor.apiserver import ApiServer
-from kubently.executor.metrics import CONNECTED, DIALS
+from kubently.executor.metrics import CONNECTED, DIALS, TLS_UNVERIFIED, TRUST_RELOAD_FAILURES
 from kubently.schema import problems
 from kubently.settings import ExecutorSettings
 from kubently.tunnel import Application, AsgiServer, Heartbeat, Session
@@ -48,6 +49,9 @@ class Supervisor:
         self._app = app
         self._api_server = api_server
         self._capabilities = capabilities
+        self._trust = trust.Keeper(settings.trust, on_loaded=_note_trust, on_refused=_note_refused_trust)
+        self._tls: ssl.SSLContext | None = None
+        """What the last dial used."""
         self._session: Session | None = None
         self._stopped = anyio.Event()
         self._stopping = False
@@ -87,7 +91,7 @@ class Supervisor:
             try:
                 session, closed = await self._connect(tasks, heartbeat)
             except Exception as error:  # whatever it is, the next attempt may fare better
-                refused = self._note_failure(error)
+                refused = await self._note_failure(error)
             else:
                 began = time.monotonic()
                 await self._serve_until_closed(session, closed)
@@ -105,7 +109,7 @@ class Supervisor:
     async def _connect(self, tasks: TaskGroup, heartbeat: Heartbeat) -> tuple[Session, anyio.Event]:
         settings = self._settings
         info = await self._describe()
-        tls = trust.client_context(ca=settings.ca_cert) if settings.api_url.startswith("https") else None
+        self._tls = self._context()
         link = await websocket.dial(
             _tunnel_url(settings.api_url),
             headers={
@@ -113,8 +117,9 @@ class Supervisor:
                 "X-Kubently-Cluster": settings.cluster_id,
                 "User-Agent": f"kubently-executor/{__version__}",
             },
-            ssl=tls,
+            ssl=self._tls,
             timeout=settings.timing.dial_timeout,
+            server_hostname=settings.trust.server_name or None,
         )
         closed, settled, server = anyio.Event(), anyio.Event(), AsgiServer(self._app, tasks)
         session = Session(
@@ -143,6 +148,18 @@ class Supervisor:
         heartbeat.watch(session)
         return session, closed
 
+    def _context(self) -> ssl.SSLContext | None:
+        """The TLS context of the next dial, with what changed in its files. Raises ConfigError."""
+        if not self._settings.api_url.startswith("https"):
+            return None
+        if not self._settings.trust.verify:
+            log.warning(
+                "the API's certificate is not verified",
+                extra={"reason": "KUBENTLY_SSL_VERIFY=false", "hint": "trust the API's CA with KUBENTLY_CA_CERT"},
+            )
+        TLS_UNVERIFIED.set(not self._settings.trust.verify)
+        return self._trust.context()
+
     async def _serve_until_closed(self, session: Session, closed: anyio.Event) -> None:
         self._session, self.problem = session, ""
         CONNECTED.set(1)
@@ -167,16 +184,22 @@ class Supervisor:
         closed.set()
         settled.set()  # nobody need wait for it any more
 
-    def _note_failure(self, error: Exception) -> bool:
+    async def _note_failure(self, error: Exception) -> bool:
         if not isinstance(error, OSError | KubentlyError):  # TimeoutError and ssl.SSLError are OSErrors
             self.problem = f"an unforeseen failure: {error!r}"
             DIALS.labels(result="failed").inc()
             log.error("the dial failed in an unforeseen way", exc_info=error)
             return False
-        message, hint, refused = explain(error, self._settings.api_url)
-        self.problem = f"{message}; {hint}" if hint else message
+        url = self._settings.api_url
+        facts = trust.Facts()
+        if _is_of_the_connection(error):
+            facts = await anyio.to_thread.run_sync(
+                trust.observe, error, url, self._settings.trust, self._tls, abandon_on_cancel=True
+            )
+        said, refused = explain(error, url, facts)
+        self.problem = f"{said.message}; {said.hint} [{said.code}]" if said.hint else f"{said.message} [{said.code}]"
         DIALS.labels(result="refused" if refused else "failed").inc()
-        log.warning("cannot connect to the API", extra={"reason": message, "hint": hint})
+        log.warning("cannot connect to the API", extra={"code": said.code, "reason": said.message, "hint": said.hint})
         return refused
 
     async def _describe(self) -> Mapping[str, Any]:
@@ -211,38 +234,81 @@ class Supervisor:
         return answer if isinstance(answer, dict) else {}
 
 
-def explain(error: OSError | KubentlyError, url: str) -> tuple[str, str, bool]:
-    """What a failed dial means: a sentence, what to try, and whether the API itself said no."""
+def explain(
+    error: OSError | KubentlyError, url: str, facts: trust.Facts | None = None
+) -> tuple[trust.Explanation, bool]:
+    """What a failed dial means, and whether the API itself said no."""
     if isinstance(error, websocket.UpgradeRefusedError):
-        return _explain_refusal(error, url)
-    if isinstance(error, OSError):
-        return (*trust.explain(error, url), False)
-    return error.message, error.hint or "check what stands between here and the API", False
+        return _explain_refusal(error, url, facts or trust.Facts())
+    if isinstance(error, OSError) or (facts and facts.speaks == "tls" and url.startswith(("http:", "ws:"))):
+        return trust.explain(error, url, facts), False
+    return trust.Explanation(
+        error.code, error.message, error.hint or "check what stands between here and the API"
+    ), False
 
 
-def _explain_refusal(error: websocket.UpgradeRefusedError, url: str) -> tuple[str, str, bool]:
+def _is_of_the_connection(error: Exception) -> bool:
+    """Whether a look at the other end may say more than the answer did."""
+    if isinstance(error, websocket.UpgradeRefusedError):
+        return error.status == 400
+    return isinstance(error, OSError | TunnelClosedError)
+
+
+def _explain_refusal(
+    error: websocket.UpgradeRefusedError, url: str, facts: trust.Facts
+) -> tuple[trust.Explanation, bool]:
     if problems.MEDIA_TYPE in error.headers.get("content-type", ""):
         try:
             told = problems.from_problem(error.status, json.loads(error.body))
         except (ValueError, AttributeError):
             told = None
         if told is not None:
-            return f"the API refused this executor: {told.message}", told.hint, error.status in (401, 403, 409)
+            said = f"the API refused this executor: {told.message}"
+            return trust.Explanation(told.code, said, told.hint), error.status in (401, 403, 409)
+    if error.status == 400 and (found := _explain_bad_request(error, url, facts)):
+        return found, False
+    return _explain_status(error, url), False
+
+
+def _explain_bad_request(
+    error: websocket.UpgradeRefusedError, url: str, facts: trust.Facts
+) -> trust.Explanation | None:
+    """What servers that end TLS say in plain text, nginx and Go's among them."""
+    if url.startswith(("http:", "ws:")) and (facts.speaks == "tls" or b"HTTPS" in error.body):
+        return trust.explain(error, url, trust.Facts(speaks="tls"))
+    if b"No required SSL certificate" in error.body:
+        return trust.client_certificate_required(url, "it answered 400")
+    if b"SSL certificate error" in error.body:
+        return trust.client_certificate_refused(url, "it answered 400")
+    return None
+
+
+def _explain_status(error: websocket.UpgradeRefusedError, url: str) -> trust.Explanation:
     if error.status in (301, 302, 303, 307, 308):
         where = error.headers.get("location", "elsewhere")
-        return f"{url} redirects to {where}, which is not followed", "set the API URL to where it really is", False
+        said = f"{url} redirects to {where}, which is not followed"
+        return trust.Explanation("redirected", said, "set the API URL to where it really is")
     if error.status in (502, 503, 504):
-        return (
-            f"a proxy in front of {url} answered {error.status}: the API behind it is not there",
-            "wait, or check it",
-            False,
-        )
+        said = f"a proxy in front of {url} answered {error.status}: the API behind it is not there"
+        return trust.Explanation(error.code, said, "wait, or check it")
     if error.status == 404:
-        return f"{url} answers, but there is no Kubently API at that path", "check host, port and path prefix", False
-    return (
-        f"{url} answered the WebSocket upgrade with {error.status}",
-        "check what stands between here and the API",
-        False,
+        said = f"{url} answers, but there is no Kubently API at that path"
+        return trust.Explanation("not-kubently", said, "check host, port and path prefix")
+    said = f"{url} answered the WebSocket upgrade with {error.status}"
+    return trust.Explanation(error.code, said, "check what stands between here and the API")
+
+
+def _note_trust(sources: tuple[trust.Source, ...]) -> None:
+    for source in sources:
+        level = logging.WARNING if source.expired or source.not_ca else logging.INFO
+        log.log(level, "read certificates to trust", extra={"source": str(source)})
+
+
+def _note_refused_trust(error: ConfigError) -> None:
+    TRUST_RELOAD_FAILURES.inc()
+    log.error(
+        "what is to be trusted changed and cannot be used; the old stays",
+        extra={"code": error.code, "reason": error.message, "hint": error.hint},
     )
 
 

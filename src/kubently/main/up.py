@@ -31,7 +31,7 @@ from kubently.listen import listen
 from kubently.main.errors import named_errors
 from kubently.main.servers import BACKEND, run_until_signal
 from kubently.schema import ClusterId, ClusterState, Role, parse_cluster_id
-from kubently.settings import ApiSettings, ExecutorSettings, LogSettings, process_environ
+from kubently.settings import ApiSettings, ExecutorSettings, LogSettings, TrustSettings, process_environ
 
 _HOST = "127.0.0.1"
 _NAMES = ("localhost", _HOST, "::1")
@@ -232,7 +232,7 @@ def _executor_settings(member: Member, url: str, ca: Path, token: str, state: Pa
         cluster_id=member.cluster,
         token=token,
         labels=member.labels,
-        ca_cert=str(ca),
+        trust=TrustSettings(ca_cert=str(ca), ca_exclusive=True),
         kubeconfig=member.kubeconfig,
         context=member.context,
         state_dir=state / "executors" / member.cluster,

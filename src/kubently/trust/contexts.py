@@ -1,27 +1,42 @@
-"""TLS contexts for whoever dials, and what a failed handshake means in words."""
+"""TLS contexts for whoever dials."""
 
 from __future__ import annotations
 
 import ssl
+from collections.abc import Sequence
 from pathlib import Path
 
-from kubently.errors import ConfigError
+from kubently.settings import TrustSettings
+from kubently.trust import sources
+from kubently.trust.sources import ClientCertificateError, Source
+
+_VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
 def client_context(*, ca: str = "") -> ssl.SSLContext:
-    """A verifying client context: TLS 1.2 or later, the system's roots plus *ca* (a PEM file's path, or PEM text).
+    """A verifying client context that trusts the system's roots and *ca*, as ``KUBENTLY_CA_CERT``.
 
-    Raises ConfigError when *ca* cannot be read or holds no certificate.
+    Raises ConfigError.
     """
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    settings = TrustSettings(ca_cert=ca)
+    return make_context(settings, [sources.parse(piece, now=0.0) for piece in sources.read(settings)])
+
+
+def make_context(settings: TrustSettings, trusted: Sequence[Source]) -> ssl.SSLContext:
+    """A client context for *settings*, whose sources were read as *trusted*. Raises ClientCertificateError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = _VERSIONS[settings.min_version]
+    context.hostname_checks_common_name = False  # RFC 9525 section 2: names stand in subjectAltName
     set_rules(context)
-    if ca:
-        text = ca if "-----BEGIN" in ca else _read(Path(ca))
-        try:
-            context.load_verify_locations(cadata=text)
-        except (ssl.SSLError, ValueError) as error:
-            raise ConfigError(f"the CA bundle holds no usable certificate: {error}", hint="it must be PEM") from error
+    if not settings.verify:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if not settings.ca_exclusive:
+        _load_system(context, settings)
+    for source in trusted:
+        for certificate in source.certificates:
+            context.load_verify_locations(cadata=certificate)
+    if settings.client_cert and settings.client_key:
+        _load_client(context, settings.client_cert, settings.client_key)
     return context
 
 
@@ -34,44 +49,47 @@ def set_rules(context: ssl.SSLContext) -> None:
     context.verify_flags = ssl.VerifyFlags.VERIFY_X509_TRUSTED_FIRST | ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
 
 
-def _read(path: Path) -> str:
+def _load_system(context: ssl.SSLContext, settings: TrustSettings) -> None:
+    if not settings.cert_file and not settings.cert_dirs:
+        context.load_default_certs()
+        return
+    # As in OpenSSL and Go, each of SSL_CERT_FILE and SSL_CERT_DIR stands for its own half of the system's roots only.
+    paths = ssl.get_default_verify_paths()
+    if not settings.cert_file and Path(paths.openssl_cafile).is_file():
+        context.load_verify_locations(cafile=paths.openssl_cafile)
+    if not settings.cert_dirs and Path(paths.openssl_capath).is_dir():
+        context.load_verify_locations(capath=paths.openssl_capath)
+
+
+def _load_client(context: ssl.SSLContext, cert: Path, key: Path) -> None:
+    for path in (cert, key):
+        try:
+            content = sources.read_file(path)
+        except (OSError, ValueError) as error:
+            cause = error.strerror if isinstance(error, OSError) and error.strerror else error
+            raise ClientCertificateError(
+                f"{path} of the client certificate cannot be read: {cause}",
+                hint="check KUBENTLY_CLIENT_CERT and KUBENTLY_CLIENT_KEY",
+            ) from error
+        if b"ENCRYPTED" in content:
+            raise ClientCertificateError(
+                f"the client key {path} is encrypted, and there is nobody to ask", hint="store it decrypted, mode 0600"
+            )
     try:
-        return path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the CA file {path} cannot be read: {error}", hint="check KUBENTLY_CA_CERT") from error
+        # Without a password of ours OpenSSL would ask for one on the terminal.
+        context.load_cert_chain(cert, key, password="")
+    except (ssl.SSLError, OSError, ValueError) as error:
+        raise _explain_pair(error, cert, key) from error
 
 
-def explain(error: OSError, url: str) -> tuple[str, str]:
-    """What went wrong while connecting to *url*, and what to try, each a sentence."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return _explain_verification(error, url)
-    if isinstance(error, ssl.SSLError):
-        if "WRONG_VERSION_NUMBER" in str(error) or "UNEXPECTED_MESSAGE" in str(error):
-            return f"{url} does not speak TLS on that port", "check the port, or use http:// for a plain listener"
-        return (
-            f"the TLS handshake with {url} failed: {getattr(error, 'reason', None) or error}",
-            "check both ends' TLS versions",
+def _explain_pair(error: Exception, cert: Path, key: Path) -> ClientCertificateError:
+    reason = getattr(error, "reason", "") or str(error)
+    if reason == "KEY_VALUES_MISMATCH":
+        return ClientCertificateError(
+            f"the client key {key} is not the key of the certificate {cert}",
+            hint="KUBENTLY_CLIENT_CERT must begin with the certificate that KUBENTLY_CLIENT_KEY belongs to",
         )
-    if isinstance(error, TimeoutError):
-        return f"{url} did not answer in time", "check the address, firewalls and proxies on the way"
-    if isinstance(error, ConnectionRefusedError):
-        return f"nothing listens at {url}", "check the address and whether the API runs"
-    if isinstance(error, ConnectionResetError) and url.startswith("http://"):
-        return f"{url} closed the connection", "it may speak TLS there: try https://"
-    return f"{url} cannot be reached: {error.strerror or error}", "check the address and its DNS name"
-
-
-def _explain_verification(error: ssl.SSLCertVerificationError, url: str) -> tuple[str, str]:
-    reason = error.verify_message or str(error)
-    if error.verify_code in (18, 19, 20, 21):
-        return (
-            f"the certificate of {url} is signed by a CA that is not trusted here ({reason})",
-            "give its CA with KUBENTLY_CA_CERT (or --ca), or serve the intermediate certificates too",
-        )
-    if error.verify_code == 10:
-        return f"the certificate of {url} has expired", "renew it, and check the clock on both ends"
-    if error.verify_code == 9:
-        return f"the certificate of {url} is not valid yet", "check the clock on both ends"
-    if error.verify_code in (62, 64):
-        return f"the certificate of {url} is for another name ({reason})", "use a name that the certificate lists"
-    return f"the certificate of {url} was refused: {reason}", "check the certificate chain"
+    return ClientCertificateError(
+        f"the client certificate {cert} with the key {key} cannot be used: {reason}",
+        hint="both must be PEM: the certificate with its chain, and an unencrypted key",
+    )

@@ -65,7 +65,7 @@ def test_unreachable_api_is_one_sentence_and_a_hint() -> None:
 
     assert result.exit_code == state.UNAVAILABLE
     assert result.stderr == (
-        "error: nothing listens at http://127.0.0.1:1 [api-unreachable]\n"
+        "error: nothing listens at http://127.0.0.1:1 [dial-refused]\n"
         "  try: check the address and whether the API runs\n"
     )
 

@@ -71,7 +71,7 @@ def test_a_failure_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(SystemExit) as ended:
         run(monkeypatch, tmp_path, "--cluster", "prod")
 
-    assert str(ended.value.code).startswith("kubently: no API is configured; ")
+    assert str(ended.value.code).startswith("kubently: no API is configured [config-invalid]; ")
 
 
 @pytest.mark.parametrize(

@@ -232,7 +232,7 @@ def test_nothing_listens() -> None:
     with pytest.raises(ApiUnreachableError, match="nothing listens at http://") as caught:
         Api(f"http://127.0.0.1:{port}", "").get("/")
 
-    assert caught.value.code == "api-unreachable"
+    assert caught.value.code == "dial-refused"
 
 
 def test_silence_is_bounded() -> None:

@@ -53,33 +53,62 @@ def problem(status: int, code: str, detail: str, hint: str = "") -> UpgradeRefus
 
 
 def test_the_apis_own_refusal_is_repeated_and_slows_down() -> None:
-    message, hint, refused = supervisor.explain(problem(401, "unauthenticated", "the token is wrong", "check"), URL)
+    said, refused = supervisor.explain(problem(401, "unauthenticated", "the token is wrong", "check"), URL)
 
-    assert message == "the API refused this executor: the token is wrong"
-    assert hint == "check"
+    assert said.message == "the API refused this executor: the token is wrong"
+    assert (said.code, said.hint) == ("unauthenticated", "check")
     assert refused
 
 
 @pytest.mark.parametrize(
-    ("error", "words"),
+    ("error", "code", "words"),
     [
-        (UpgradeRefusedError(301, {"location": "https://other/"}, b""), "redirects to https://other/"),
-        (UpgradeRefusedError(502, {}, b"<html>"), "a proxy in front of"),
-        (UpgradeRefusedError(404, {}, b""), "no Kubently API at that path"),
-        (UpgradeRefusedError(200, {}, b""), "answered the WebSocket upgrade with 200"),
-        (UpgradeRefusedError(401, {"content-type": "application/problem+json"}, b"not json"), "with 401"),
-        (ConnectionRefusedError(111, "refused"), "nothing listens at"),
-        (socket.gaierror(-2, "Name or service not known"), "cannot be reached: Name or service not known"),
-        (TimeoutError(), "did not answer in time"),
-        (TunnelClosedError("the server closed"), "the server closed"),
-        (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number"), "does not speak TLS on that port"),
+        (UpgradeRefusedError(301, {"location": "https://other/"}, b""), "redirected", "redirects to https://other/"),
+        (UpgradeRefusedError(502, {}, b"<html>"), "tunnel-upgrade-refused", "a proxy in front of"),
+        (UpgradeRefusedError(404, {}, b""), "not-kubently", "no Kubently API at that path"),
+        (UpgradeRefusedError(200, {}, b""), "tunnel-upgrade-refused", "answered the WebSocket upgrade with 200"),
+        (UpgradeRefusedError(400, {}, b"bad"), "tunnel-upgrade-refused", "answered the WebSocket upgrade with 400"),
+        (
+            UpgradeRefusedError(400, {}, b"<p>No required SSL certificate was sent</p>"),
+            "tls-client-cert-required",
+            "wants a client certificate",
+        ),
+        (
+            UpgradeRefusedError(400, {}, b"<p>The SSL certificate error</p>"),
+            "tls-client-cert-refused",
+            "does not accept our client certificate",
+        ),
+        (
+            UpgradeRefusedError(401, {"content-type": "application/problem+json"}, b"not json"),
+            "tunnel-upgrade-refused",
+            "with 401",
+        ),
+        (ConnectionRefusedError(111, "refused"), "dial-refused", "nothing listens at"),
+        (socket.gaierror(-2, "Name or service not known"), "dial-dns", "is not found (Name or service not known)"),
+        (TimeoutError(), "dial-timeout", "did not answer in time"),
+        (TunnelClosedError("the server closed"), "tunnel-closed", "the server closed"),
+        (
+            ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number"),
+            "tls-not-spoken",
+            "does not speak TLS on that port",
+        ),
     ],
 )
-def test_each_failure_is_a_sentence(error: Exception, words: str) -> None:
-    message, _, refused = supervisor.explain(error, URL)  # type: ignore[arg-type]
+def test_each_failure_has_a_code_and_a_sentence(error: Exception, code: str, words: str) -> None:
+    said, refused = supervisor.explain(error, URL)  # type: ignore[arg-type]
 
-    assert words in message
+    assert said.code == code
+    assert words in said.message
+    assert said.hint
     assert not refused
+
+
+def test_a_tls_port_says_over_plain_http_that_it_wants_https() -> None:
+    error = UpgradeRefusedError(400, {}, b"<center>The plain HTTP request was sent to HTTPS port</center>")
+
+    said, _ = supervisor.explain(error, "http://h:443")
+
+    assert (said.code, said.hint) == ("tls-expected", "write https:// in the URL")
 
 
 def test_the_tunnels_url_keeps_a_path_prefix() -> None:

@@ -30,11 +30,20 @@ def clusters(found: Sequence[Cluster]) -> Table:
                 cluster.executors[0].kubernetes_version if cluster.executors else "",
                 cluster.executors[0].version if cluster.executors else "",
                 _seen(cluster),
-                cluster.problem or ", ".join(f"{k}={v}" for k, v in sorted(cluster.labels.items())),
+                _labels(cluster),
             )
             for cluster in found
         ],
     )
+
+
+def _labels(cluster: Cluster) -> Text | str:
+    if cluster.problem:
+        return cluster.problem
+    labels = ", ".join(f"{k}={v}" for k, v in sorted(cluster.labels.items()))
+    if any(executor.capabilities.get("tls") == "unverified" for executor in cluster.executors):
+        return Text(", ".join(filter(None, ("does not verify the API's certificate", labels))), "red")
+    return labels
 
 
 def _seen(cluster: Cluster) -> str:

@@ -134,6 +134,8 @@ class _ClientLink(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True
+        if isinstance(exc, OSError) and not self.opened.done():
+            self.opened.set_exception(exc)  # an alert after the handshake, say: the caller knows what it means
         self._protocol.receive_eof()
         self._take_events()
         reason = self._close_reason(exc)
