@@ -273,6 +273,22 @@ async def test_the_same_idempotency_key_is_bound_to_one_run(tmp_path: Path) -> N
         assert (other.status_code, other.json()["code"]) == (422, "idempotency-conflict")
 
 
+async def test_a_new_key_of_an_old_name_gets_no_outcome_from_beyond_its_limits(tmp_path: Path) -> None:
+    async with run_fleet(tmp_path) as fleet:
+        executor = ScriptedExecutor(hello)
+        await fleet.add("prod", executor)
+        ids = []
+        for limits in ([], [{"namespaces": ["shop"]}]):
+            made = await fleet.http.post("/api/v1/keys", json={"name": "bob", "limits": limits})
+            headers = {"Authorization": f"Bearer {made.json()['key']}", "Idempotency-Key": "once"}
+            answer = await fleet.http.post("/api/v1/clusters/prod/commands", json=PODS, headers=headers)
+            ids.append(answer.json()["id"])
+            assert (await fleet.http.delete("/api/v1/keys/bob")).status_code == 204
+
+        assert len(set(ids)) == 2
+        assert not any(request.get("replay") for request in executor.requests)
+
+
 async def test_a_key_whose_executor_is_gone_has_an_unknown_end(tmp_path: Path) -> None:
     async with run_fleet(tmp_path) as fleet:
         executor = ScriptedExecutor(hello)

@@ -225,7 +225,9 @@ def _summary(outcome: Outcome | None) -> str:
 
 
 def _key_name(principal: Principal, cluster: ClusterId, key: str) -> str:
-    owner = "\0".join((principal.name, cluster, key))
+    # A key that came in the place of another of the same name may have other limits: it gets no outcome of that one.
+    limits = (limit.model_dump_json() for limit in principal.limits)
+    owner = "\0".join((principal.name, cluster, key, *limits))
     return f"command:key:{hashlib.sha256(owner.encode()).hexdigest()}"
 
 

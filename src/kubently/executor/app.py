@@ -94,6 +94,8 @@ class ExecutorApp:
         command = argv_policy.parse(request.argv, secrets=self._secrets)  # first: a refusal is one at each repetition
         kept = self._outcomes.find(request.id) if request.id else None
         if kept is not None:
+            if not kept.caller.is_as(caller):  # a key of the same name may have other limits than the one before it
+                raise CommandUnknownError("that command was another key's; what became of it is not told")
             await _start_records(send)
             async for record in self._outcomes.follow(kept):
                 await send({"type": "http.response.body", "body": record, "more_body": True})
@@ -101,7 +103,7 @@ class ExecutorApp:
             return
         if request.is_replay:
             raise CommandUnknownError("this executor does not remember that command; whether it ran is unknown")
-        kept = self._outcomes.begin(request.id) if request.id else None
+        kept = self._outcomes.begin(request.id, caller) if request.id else None
         await self._run(send, caller, command, request.timeout, kept)
 
     async def _run(

@@ -17,6 +17,10 @@ class Caller:
     request_id: str = ""
     limits: policy.Narrowing | policy.Limits = policy.UNLIMITED
 
+    def is_as(self, other: Caller) -> bool:
+        """Whether it is the same principal within the same limits, in whichever request."""
+        return (self.principal, self.limits) == (other.principal, other.limits)
+
 
 def read(fields: Iterable[headers.Field]) -> Caller:
     """Who calls. Raises InvalidRequestError for limits that cannot be read: without them nobody is let through."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
+from kubently.executor.caller import Caller
 from kubently.wire import records
 
 KEEP_SECONDS = 600.0
@@ -23,6 +24,8 @@ class Kept:
     """One command: its records so far, and whether it ended."""
 
     started_at: float
+    caller: Caller = field(default_factory=Caller)
+    """For whom it ran: what it printed is nobody else's."""
     body: list[bytes] = field(default_factory=list)
     body_bytes: int = 0
     status: bytes = b""
@@ -49,9 +52,9 @@ class Outcomes:
         self._expire()
         return self._kept.get(command_id)
 
-    def begin(self, command_id: str) -> Kept:
+    def begin(self, command_id: str, caller: Caller) -> Kept:
         """Remember that the command was taken."""
-        kept = self._kept[command_id] = Kept(self._clock())
+        kept = self._kept[command_id] = Kept(self._clock(), caller)
         return kept
 
     def add(self, kept: Kept, record: bytes) -> None:

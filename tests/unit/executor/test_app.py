@@ -41,8 +41,10 @@ def app(kubectl: FakeKubectl, kube_api: Any = None) -> ExecutorApp:
     return ExecutorApp(kube_api, kubectl, Outcomes(clock=lambda: 0.0), explainer, secrets="none")
 
 
-async def ask(control: Session, body: Any) -> tuple[bytes, list[tuple[int, bytes]], bytes]:
-    stream = control.open(POST)
+async def ask(
+    control: Session, body: Any, *fields: tuple[bytes, bytes]
+) -> tuple[bytes, list[tuple[int, bytes]], bytes]:
+    stream = control.open([*POST, *fields])
     await stream.write(body if isinstance(body, bytes) else json.dumps(body).encode(), end_stream=True)
     with anyio.fail_after(5):
         head = dict(await stream.head())
@@ -125,6 +127,28 @@ async def test_the_same_id_runs_once_however_often_it_comes() -> None:
 
     assert len(kubectl.runs) == 1
     assert all(read == [(records.STDOUT, b"one"), (records.STATUS, STATUS[5:])] for _, read, _ in answers)
+
+
+@pytest.mark.parametrize("replay", [True, False])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [(b"x-kubently-principal", b"key:other")],
+        [(b"x-kubently-principal", b"key:bob"), (b"x-kubently-limits", b'[{"namespaces":["shop"]}]')],
+    ],
+)
+async def test_an_outcome_is_told_to_its_own_caller_only(fields: list[tuple[bytes, bytes]], replay: bool) -> None:
+    bob = (b"x-kubently-principal", b"key:bob")
+    kubectl = FakeKubectl()
+    async with tunnel(app(kubectl)) as (control, _):
+        await ask(control, {"id": "a", "argv": ["get", "pods"]}, bob)
+
+        status, _, raw = await ask(control, {"id": "a", "argv": ["get", "pods"], "replay": replay}, *fields)
+        again, _, _ = await ask(control, {"id": "a", "argv": ["get", "pods"]}, bob, (b"x-request-id", b"another"))
+
+    assert (status, json.loads(raw)["code"]) == (b"502", "command-unknown")
+    assert again == b"200"
+    assert len(kubectl.runs) == 1
 
 
 async def test_whoever_follows_a_command_hears_its_end_even_if_its_caller_left_before_it_began() -> None:
