@@ -24,6 +24,9 @@ from tests.integration import tls_peers
 from tests.integration.tls_peers import DAY, Answer, Identity, Wish, authority, make, server
 from tests.unit.trust.servers import serving
 
+from kubently import trust
+from kubently.client import Api
+from kubently.client.api import ApiUnreachableError
 from kubently.executor.supervisor import Supervisor
 from kubently.main import root
 from kubently.settings import ExecutorSettings, TimingSettings, TrustSettings
@@ -454,6 +457,40 @@ def test_exclusive_trusts_no_other_source(tmp_path: Path) -> None:
         printed = cli(f"https://localhost:{port}", environ, tmp_path)
 
     assert '"Test Root" is not among the 1 CAs that are [tls-unknown-ca]' in printed.stderr
+
+
+def test_strict_verification_of_another_program_is_explained(tmp_path: Path) -> None:
+    """Ours is not strict; whoever hands in a context of Python 3.13's own making gets the sentence."""
+    ca = authority("Plain Root", identifiers=False)
+    strict = trust.client_context(ca=ca.pem.decode())
+    strict.verify_flags |= ssl.VerifyFlags.VERIFY_X509_STRICT
+
+    with (
+        serving(tls_peers.tls(tmp_path, [server(issuer=ca, identifiers=False)])) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
+        pytest.raises(ssl.SSLError) as caught,
+    ):
+        strict.wrap_socket(plain, server_hostname="localhost")
+
+    said = trust.explain(caught.value, "https://h")
+    assert said.code == "tls-not-conformant"
+    assert "Missing Authority Key Identifier" in said.message or "Missing Subject Key Identifier" in said.message
+
+
+def test_changed_ca_is_trusted_by_the_next_request_and_the_removed_one_no_more(tmp_path: Path) -> None:
+    file = tmp_path / "ca.crt"
+    file.write_bytes(OTHER.pem)
+    outcomes = []
+    with serving(tls_peers.tls(tmp_path, [server(issuer=ROOT)])) as port:
+        api = Api(f"https://localhost:{port}", "key", ca=str(file))
+        for content in (OTHER.pem, ROOT.pem, OTHER.pem):
+            file.write_bytes(content)
+            try:
+                outcomes.append(api.get("/"))
+            except ApiUnreachableError as error:
+                outcomes.append(error.code)
+
+    assert outcomes == ["tls-unknown-ca", [], "tls-unknown-ca"]
 
 
 def test_nothing_but_a_handshake_reaches_a_server_that_is_not_trusted(tmp_path: Path) -> None:

@@ -50,6 +50,14 @@ def test_clusters() -> None:
     assert json.loads(as_json) == CLUSTERS
 
 
+def test_executor_that_does_not_verify_the_api_is_shown() -> None:
+    executor = {**CLUSTERS[0]["executors"][0], "capabilities": {"tls": "unverified"}}  # type: ignore[index, dict-item]
+
+    rows, _ = shown("/api/v1/clusters", [{**CLUSTERS[0], "executors": [executor]}], "clusters")
+
+    assert " ".join(rows[1][5:]) == "does not verify the API's certificate, env=prod, region=eu"
+
+
 def test_no_cluster_says_what_to_do() -> None:
     with fake_api({("GET", "/api/v1/clusters"): (200, [])}) as api:
         result = api.run("clusters")
