@@ -29,6 +29,7 @@ from kubently.client import Api
 from kubently.client.api import ApiUnreachableError
 from kubently.executor.supervisor import Supervisor
 from kubently.main import root
+from kubently.main.servers import BACKEND
 from kubently.settings import ExecutorSettings, TimingSettings, TrustSettings
 
 ROOT, OTHER = authority(), authority("Other Root")
@@ -106,7 +107,7 @@ def executor_fails(url: str, environ: Mapping[str, str]) -> tuple[FirstFailure, 
             logging.getLogger("kubently").removeHandler(handler)
         return handler
 
-    return anyio.run(run), one
+    return anyio.run(run, backend_options=BACKEND), one
 
 
 def cli(url: str, environ: Mapping[str, str], folder: Path) -> Any:

@@ -32,9 +32,9 @@ def make_context(settings: TrustSettings, trusted: Sequence[Source]) -> ssl.SSLC
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     if not settings.ca_exclusive:
         _load_system(context, settings)
-    for source in trusted:
-        for certificate in source.certificates:
-            context.load_verify_locations(cadata=certificate)
+    # Folders of roots usually hold each certificate twice, alone and in one file of all.
+    for certificate in dict.fromkeys(certificate for source in trusted for certificate in source.certificates):
+        context.load_verify_locations(cadata=certificate)
     if settings.client_cert and settings.client_key:
         _load_client(context, settings.client_cert, settings.client_key)
     return context
