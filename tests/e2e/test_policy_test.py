@@ -53,6 +53,8 @@ def test_what_is_allowed_names_the_rule_and_asks_the_cluster(words: str, rule: s
         ("patch deploy web", "no-patch"),
         ("create sa/token robot", "no-token"),
         ("get /metrics", "no-other-path"),
+        ("get /api/v1/secrets", "no-secrets"),
+        ("watch /api/v1/namespaces/shop/secrets", "no-secrets"),
     ],
 )
 def test_what_is_refused_names_the_rule_and_asks_nobody_else(words: str, rule: str, cli: Cli) -> None:
@@ -92,6 +94,8 @@ def test_the_limits_of_a_key_are_a_rule(limited: Cli) -> None:
     assert said["policy"][1] == "narrowed-namespace"
     assert "use -n shop" in said["policy"][2]
     assert verdicts(limited, "list", "pods", "-n", NAMESPACE)[0] == 0
+    assert verdicts(limited, "get", "namespaces", NAMESPACE)[0] == 0
+    assert verdicts(limited, "get", "/api/v1/namespaces/default/pods")[0] == REFUSED
 
 
 def test_a_role_that_may_not_run_is_told_first(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -110,6 +114,7 @@ def test_a_role_that_may_not_run_is_told_first(fleet: Fleet, tmp_path_factory: p
     [
         ("list unheardof", "this cluster has no resource 'unheardof'"),
         ("look pods", "'look' is no verb"),
+        ("get /api/v1/../secrets", "the path has an empty or a dot segment"),
     ],
 )
 def test_what_makes_no_sense_is_said(words: str, sentence: str, cli: Cli) -> None:

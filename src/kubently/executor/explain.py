@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any, cast, get_args
 
 from pydantic import ValidationError
@@ -45,7 +46,7 @@ class Explainer:
             raise InvalidRequestError(f"{question.verb!r} is no verb", hint=f"use one of {', '.join(sorted(_VERBS))}")
         verb = cast("paths.Verb", question.verb)
         if question.path:
-            return paths.ApiRequest(verb=verb, is_resource_request=False, path=question.path.rstrip("/") or "/")
+            return _request_for_path(verb, question.path)
         type_word, _, subresource = question.resource.partition("/")
         found = await self._native.find_resource(type_word, caller)
         if found is None:
@@ -53,6 +54,7 @@ class Explainer:
                 f"this cluster has no resource {type_word[:80]!r}", hint="kubently run CLUSTER -- api-resources"
             )
         is_everywhere = question.all_namespaces or not found.is_namespaced
+        namespace = "" if is_everywhere else question.namespace
         return paths.ApiRequest(
             verb=verb,
             is_resource_request=True,
@@ -60,7 +62,8 @@ class Explainer:
             version=found.version,
             resource=found.plural,
             subresource=subresource,
-            namespace="" if is_everywhere else question.namespace,
+            # A Namespace object is in the namespace of its name.
+            namespace=question.name if found.plural == "namespaces" else namespace,
             name=question.name,
         )
 
@@ -93,6 +96,12 @@ class Explainer:
             return status, json.loads(bytes(body))
         except ValueError:
             return 502, {"message": "the API server's answer cannot be read"}
+
+
+def _request_for_path(verb: paths.Verb, path: str) -> paths.ApiRequest:
+    """Describe a path as it is described when it is asked for; that of a resource may not pass for discovery."""
+    request = paths.parse(paths.ApiRequest(verb=verb, is_resource_request=False).method, path)
+    return request if request.is_resource_request and verb != "watch" else replace(request, verb=verb)
 
 
 def _parse(question: object) -> PolicyQuestion:

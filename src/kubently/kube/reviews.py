@@ -114,7 +114,9 @@ def _resource_request(
         namespace=namespace,
         name=name,
     )
-    # kubectl names its own namespace for resources too that have none.
+    # kubectl names its own namespace for resources too that have none; a Namespace object is in that of its name.
+    if resource == "namespaces":
+        return replace(request, namespace=name)
     has_none = is_cluster_scoped(request) or (group, resource) in paths.SELF_REVIEWS
     return replace(request, namespace="") if has_none else request
 

@@ -63,6 +63,16 @@ def test_limits_count_and_resources_without_namespace_have_none() -> None:
     assert rule_of(asking(verb="list", resource="nodes", namespace="shop"), shop) == "narrowed-namespace"
 
 
+def test_a_namespace_is_in_the_namespace_of_its_name() -> None:
+    shop = limits({"namespaces": ["shop"]})
+
+    assert rule_of(asking(verb="get", resource="namespaces", name="shop", namespace="default"), shop) == ""
+    assert rule_of(asking(verb="get", resource="namespaces", name="other", namespace="shop"), shop) == (
+        "narrowed-namespace"
+    )
+    assert rule_of(asking(verb="list", resource="namespaces", namespace="shop"), shop) == "narrowed-namespace"
+
+
 def test_a_no_looks_like_the_api_servers_and_says_who_said_it() -> None:
     review = asking(verb="get", resource="secrets")
     denial = reviews.access_denial(review, READ_ONLY, policy.UNLIMITED)
