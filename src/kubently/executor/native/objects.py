@@ -15,6 +15,10 @@ _LONG_NUMBER = re.compile(rb"[0-9]{19}")
 _SAFE_IN_HTML = ((b"&", rb"\u0026"), (b"<", rb"\u003c"), (b">", rb"\u003e"))
 _SEPARATORS = (("\u2028".encode(), rb"\u2028"), ("\u2029".encode(), rb"\u2029"))
 
+_MAX_PARTS = 400_000
+"""Commas and brackets of one answer: what is read into objects takes time by their number, and nobody else has a turn
+meanwhile. In 8 MiB, which is as much as is read here, Pods have some 300,000."""
+
 _FEW_LINES = 2000
 _MAX_INDENTS = 32 * 1024 * 1024
 """Bytes: more than kubectl's own answers have, and little enough to be held."""
@@ -27,7 +31,9 @@ class Decoder:
         self._decoder = msgspec.json.Decoder(float_hook=read_float)
 
     def decode(self, body: bytes) -> Any:
-        """Read a body. Raises Unsure for what Go's decoder reads in another way."""
+        """Read a body. Raises Unsure for what Go's decoder reads in another way, and for very many parts."""
+        if _parts(body) > _MAX_PARTS:
+            raise Unsure("an answer of many parts")
         try:
             return self._decoder.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -122,9 +128,13 @@ def _indented(document: Any) -> bytes:
 
 def _check_room(document: Any, compact: bytes) -> None:
     """Raise Unsure where indents would make much of an object: of many levels, and of many lines."""
-    lines = sum(map(compact.count, (b",", b"[", b"{")))
+    lines = _parts(compact)
     if lines > _FEW_LINES and lines * 4 * _depth(document) > _MAX_INDENTS:
         raise Unsure("a large text")
+
+
+def _parts(body: bytes) -> int:
+    return sum(map(body.count, (b",", b"[", b"{")))
 
 
 def _depth(node: Any) -> int:

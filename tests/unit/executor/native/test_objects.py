@@ -85,6 +85,15 @@ def test_what_is_no_plain_json_is_left_to_kubectl(body: bytes) -> None:
         objects.Decoder().decode_objects(body)
 
 
+@pytest.mark.parametrize("member", ["[]", "{}", "1"])
+def test_an_answer_of_very_many_parts_is_left_to_kubectl(member: str) -> None:
+    """Reading it would keep everybody else waiting for seconds, though its bytes are few."""
+    body = f"[{','.join([member] * 400_001)}]".encode()
+
+    with pytest.raises(Unsure):
+        objects.Decoder().decode(body)
+
+
 @pytest.mark.parametrize("item", [[], {}, {**POD, "items": []}, {**POD, "kind": ""}, {**POD, "metadata": "x"}])
 def test_what_is_no_object_is_left_to_kubectl(item: Any) -> None:
     with pytest.raises(Unsure):
