@@ -13,8 +13,14 @@ _KINDS = {"configmaps": "ConfigMap", "secrets": "Secret"}
 """Core resources whose objects hold secrets, and their kinds: Tables do not name them."""
 
 
+_MAX_AT_ONCE = 128 * 1024
+"""Of an object that is rewritten on the event loop: text of short lines takes half a second for a megabyte."""
+
+
 class SlowRewriter:
     """A rewriter that is better run in a thread: a release of Helm may hold megabytes of YAML."""
+
+    held = _MAX_AT_ONCE
 
     def __init__(self, rewriter: members.Rewriter) -> None:
         self.feed = rewriter.feed
@@ -58,10 +64,11 @@ def readable(request: paths.ApiRequest, fields: list[headers.Field]) -> list[hea
 
 
 async def feed(rewriter: members.Rewriter, data: bytes) -> bytes:
-    """Do `Rewriter.feed` without holding up everything else."""
-    return await to_thread.run_sync(rewriter.feed, data) if isinstance(rewriter, SlowRewriter) else rewriter.feed(data)
+    """Do `Rewriter.feed` without holding up everything else for long."""
+    is_long = rewriter.held + len(data) > _MAX_AT_ONCE
+    return await to_thread.run_sync(rewriter.feed, data) if is_long else rewriter.feed(data)
 
 
 async def finish(rewriter: members.Rewriter) -> bytes:
-    """Do `Rewriter.finish` without holding up everything else."""
-    return await to_thread.run_sync(rewriter.finish) if isinstance(rewriter, SlowRewriter) else rewriter.finish()
+    """Do `Rewriter.finish` without holding up everything else for long."""
+    return await to_thread.run_sync(rewriter.finish) if rewriter.held >= _MAX_AT_ONCE else rewriter.finish()

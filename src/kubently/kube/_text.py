@@ -133,6 +133,11 @@ class TextRedactor:
         self._tail = b""
         """The end of what was skipped, where an edge of a private key may have begun."""
 
+    @property
+    def held(self) -> int:
+        """How many bytes wait for the end of their line."""
+        return len(self._carry)
+
     def feed(self, data: bytes) -> bytes:
         """Take the next piece and return what may be passed on."""
         if self._is_harmless(data):

@@ -26,6 +26,11 @@ _WHITE = " \t\r\n"
 class Rewriter(Protocol):
     """Takes an answer's bytes in pieces and gives those that leave."""
 
+    @property
+    def held(self) -> int:
+        """How much waits for what is to come, in bytes or characters."""
+        ...
+
     def feed(self, data: bytes) -> bytes:
         """Take a piece. Raises ValueError when the answer cannot be read."""
         ...
@@ -41,6 +46,11 @@ class WholeRewriter:
     def __init__(self, rewrite: Rewrite) -> None:
         self._rewrite = rewrite
         self._body = bytearray()
+
+    @property
+    def held(self) -> int:
+        """See `Rewriter.held`."""
+        return len(self._body)
 
     def feed(self, data: bytes) -> bytes:
         """See `Rewriter.feed`; gives nothing before the end."""
@@ -60,6 +70,11 @@ class WatchRewriter:
     def __init__(self, rewrite: Rewrite) -> None:
         self._rewrite = rewrite
         self._line = bytearray()
+
+    @property
+    def held(self) -> int:
+        """See `Rewriter.held`."""
+        return len(self._line)
 
     def feed(self, data: bytes) -> bytes:
         """See `Rewriter.feed`."""
@@ -87,6 +102,11 @@ class ListRewriter:
         """Length of the text at which reading is tried again: it doubles, so that a long member costs no more."""
         self._step: Callable[[int], tuple[int, str]] = self._open
         self._is_done = False
+
+    @property
+    def held(self) -> int:
+        """See `Rewriter.held`."""
+        return len(self._text)
 
     def feed(self, data: bytes) -> bytes:
         """See `Rewriter.feed`."""
