@@ -55,13 +55,36 @@ class TimingSettings:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class ProxySettings:
+    """HTTP proxies on the way to the API. Each variable may be written in lower case, which wins."""
+
+    https: str = field(default="", repr=False)
+    """``HTTPS_PROXY``: http[s]://[user:password@]host[:port] of the proxy to an https API."""
+    http: str = field(default="", repr=False)
+    """``HTTP_PROXY``: the same to an http API; in upper case not where ``REQUEST_METHOD`` is set (CGI)."""
+    fallback: str = field(default="", repr=False)
+    """``ALL_PROXY``: the proxy where the variable of the API's scheme is not set."""
+    exceptions: str = ""
+    """``NO_PROXY``: hosts that are dialled directly, comma-separated: names with all below them, addresses (both with
+    ``:port`` where wanted), CIDR, or ``*``. Loopback always is."""
+
+    @classmethod
+    def from_env(cls, environ: Environ) -> ProxySettings:
+        """Read from *environ*. A proxy that cannot be used is refused by whoever needs it."""
+        # In a CGI program an upper-case HTTP_PROXY is the caller's header "Proxy".
+        safe = {**environ, "HTTP_PROXY": ""} if environ.get("REQUEST_METHOD") else environ
+        names = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY")
+        return cls(*(safe.get(name.lower()) or safe.get(name, "") for name in names))
+
+
 ACKNOWLEDGED = "i-understand"
 """What ``KUBENTLY_INSECURE_ACKNOWLEDGED`` must say."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrustSettings:
-    """Whom a program that dials the API trusts, and who it is there: the executor, and the command line."""
+    """How a program that dials the API gets there, whom it trusts and who it is: the executor, and the command line."""
 
     ca_cert: str = ""
     """``KUBENTLY_CA_CERT``: certificates to trust: a file (PEM or DER), a folder of ``*.pem`` and ``*.crt``, or the PEM
@@ -86,6 +109,7 @@ class TrustSettings:
     verify: bool = True
     """``KUBENTLY_SSL_VERIFY``: false accepts any certificate of the API, and works only with
     ``KUBENTLY_INSECURE_ACKNOWLEDGED=i-understand``."""
+    proxies: ProxySettings = ProxySettings()
 
     @classmethod
     def from_env(cls, environ: Environ) -> TrustSettings:
@@ -105,6 +129,7 @@ class TrustSettings:
             client_cert=cert,
             client_key=key,
             verify=_verify(environ),
+            proxies=ProxySettings.from_env(environ),
         )
 
 

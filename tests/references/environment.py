@@ -26,6 +26,7 @@ _SECTIONS: tuple[tuple[str, tuple[type[Any], ...]], ...] = (
     ("kubently api", (settings.ApiSettings,)),
     ("kubently executor", (settings.ExecutorSettings,)),
     ("Whom executor and command line trust", (settings.TrustSettings,)),
+    ("Proxies of executor and command line", (settings.ProxySettings,)),
 )
 
 _MORE: Mapping[str, str] = {
@@ -49,6 +50,11 @@ COMMAND_LINE: tuple[tuple[str, str], ...] = (
     ("NO_COLOR", "any value: no colours"),
 )
 
+_PROXIES = """\
+[Behind a proxy](../howto/behind-a-proxy.md) has examples. Each of these may be written in lower case, which wins. The
+cluster's own API server is never reached through a proxy.
+"""
+
 _CLUSTER = """\
 In a pod without `KUBENTLY_KUBECONFIG` the executor reads `KUBERNETES_SERVICE_HOST` and `KUBERNETES_SERVICE_PORT`, which
 Kubernetes sets, and the mounted service account. The credential plugin of a kubeconfig (`exec`) is started with the
@@ -62,7 +68,7 @@ def page() -> str:
     for title, classes in _SECTIONS:
         rows = [row for cls in classes for row in _rows(cls)]
         parts.append(f"## {title}\n\n" + table(("Variable", "Default", "Meaning"), rows))
-    parts.append(_CLUSTER)
+    parts += [_PROXIES, _CLUSTER]
     rows = [(code(name), meaning) for name, meaning in COMMAND_LINE]
     parts.append("## The command line\n\n" + table(("Variable", "Meaning"), rows))
     return "\n".join(parts)

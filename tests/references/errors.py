@@ -73,6 +73,10 @@ ADVICE: Mapping[str, str] = {
     "not-found": "The matching `list` command shows what there is.",
     "not-kubently": "Check the URL, and what stands in front of the API.",
     "permission-denied": "Ask an administrator for a key with another role.",
+    "proxy-answer-invalid": "Check the proxy's scheme and port; something else may listen there.",
+    "proxy-auth-required": "Put user and password into the proxy's URL, percent-encoded.",
+    "proxy-refused": "Let the proxy allow CONNECT to the API's host and port, or name the host in `NO_PROXY`.",
+    "proxy-unreachable": "Check `HTTPS_PROXY`, the proxy's name and port, and its CA if it is an https proxy.",
     "redirected": "Use the URL that it redirects to, if that is yours.",
     "request-invalid": "Correct the request; `/docs` of the API describes each.",
     "store-unavailable": "Wait a moment; then check the file of the store and its disk.",
@@ -131,7 +135,7 @@ def _meaning(cls: type[KubentlyError]) -> str:
 
 def _status(slug: str) -> str:
     found = [cls for cls in classes() if cls.code == slug]
-    if slug in _CLIENT_ONLY or not found or slug in _NEVER_SENT:
+    if slug in _CLIENT_ONLY or not found or slug in _NEVER_SENT or slug.startswith("proxy-"):
         return ""
     if slug == "kubernetes-denied":
         return "403"

@@ -12,8 +12,10 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from kubently import __version__, trust
+from kubently.client.proxied import ProxiedConnection
 from kubently.errors import ConfigError, KubentlyError
 from kubently.settings import TrustSettings
+from kubently.trust import proxies
 
 NDJSON = "application/x-ndjson"
 _SAFE = "/?&=%,:;@+!$'()*"
@@ -51,8 +53,8 @@ class ApiUnreachableError(KubentlyError):
 class Api:
     """One API endpoint.
 
-    ``url`` may have a path prefix; ``timeout`` is seconds of silence that are accepted; ``settings`` say whom to trust,
-    or ``ca`` alone (as ``KUBENTLY_CA_CERT``).
+    ``url`` may have a path prefix; ``timeout`` is seconds of silence that are accepted; ``settings`` say whom to trust
+    and which proxy to take, or ``ca`` alone (as ``KUBENTLY_CA_CERT``) without any. Every request may raise ProxyError.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Api:
         self._key = key
         self._timeout = timeout
         self._trust = trust.Keeper(settings or TrustSettings(ca_cert=ca))
+        self._proxy = proxies.choose(self._trust.settings.proxies, self.url)
 
     def get(self, path: str) -> Any:
         """GET and parse. Raises ApiError, ApiUnreachableError."""
@@ -142,13 +145,16 @@ class Api:
         return connection, response
 
     def _connection(self, timeout: float) -> http.client.HTTPConnection:
+        if self._proxy is not None:
+            return ProxiedConnection(self._proxy, self._host, self._port, timeout, self._trust, secure=self._secure)
         if not self._secure:
             return http.client.HTTPConnection(self._host, self._port, timeout=timeout)
         return _Https(self._host, self._port, timeout, self._trust)
 
     def _unreachable(self, error: OSError | http.client.HTTPException) -> ApiUnreachableError:
         settings = self._trust.settings
-        facts = trust.observe(error, self.url, settings, self._trust.context() if self._secure else None)
+        context = self._trust.context() if self._secure or (self._proxy and self._proxy.secure) else None
+        facts = trust.observe(error, self.url, settings, context)
         return ApiUnreachableError(trust.explain(error, self.url, facts))
 
 

@@ -20,6 +20,8 @@ from kubently.executor.apiserver import ApiServer
 from kubently.executor.metrics import CONNECTED, DIALS, TLS_UNVERIFIED, TRUST_RELOAD_FAILURES
 from kubently.schema import problems
 from kubently.settings import ExecutorSettings
+from kubently.trust import proxies
+from kubently.trust.connect import ProxyError
 from kubently.tunnel import Application, AsgiServer, Heartbeat, Session
 from kubently.tunnel.transports import websocket
 
@@ -40,7 +42,7 @@ def backoff(attempt: int, *, outage: float, refused: bool, rng: random.Random) -
 
 
 class Supervisor:
-    """One executor's connection to its API."""
+    """One executor's connection to its API. Raises ConfigError where the proxy to it cannot be used."""
 
     def __init__(
         self, settings: ExecutorSettings, app: Application, api_server: ApiServer, *, capabilities: Mapping[str, str]
@@ -50,6 +52,7 @@ class Supervisor:
         self._api_server = api_server
         self._capabilities = capabilities
         self._trust = trust.Keeper(settings.trust, on_loaded=_note_trust, on_refused=_note_refused_trust)
+        self._proxy = proxies.choose(settings.trust.proxies, settings.api_url)
         self._tls: ssl.SSLContext | None = None
         """What the last dial used."""
         self._session: Session | None = None
@@ -120,6 +123,7 @@ class Supervisor:
             ssl=self._tls,
             timeout=settings.timing.dial_timeout,
             server_hostname=settings.trust.server_name or None,
+            proxy=self._proxy,
         )
         closed, settled, server = anyio.Event(), anyio.Event(), AsgiServer(self._app, tasks)
         session = Session(
@@ -150,7 +154,7 @@ class Supervisor:
 
     def _context(self) -> ssl.SSLContext | None:
         """The TLS context of the next dial, with what changed in its files. Raises ConfigError."""
-        if not self._settings.api_url.startswith("https"):
+        if not self._settings.api_url.startswith("https") and not (self._proxy and self._proxy.secure):
             return None
         if not self._settings.trust.verify:
             log.warning(
@@ -163,8 +167,9 @@ class Supervisor:
     async def _serve_until_closed(self, session: Session, closed: anyio.Event) -> None:
         self._session, self.problem = session, ""
         CONNECTED.set(1)
-        DIALS.labels(result="ok").inc()
-        log.info("connected to the API", extra={"url": self._settings.api_url, "cluster": self._settings.cluster_id})
+        self._count("ok")
+        where = {"url": self._settings.api_url, "cluster": self._settings.cluster_id, "proxy": str(self._proxy or "")}
+        log.info("connected to the API", extra=where)
         try:
             while not closed.is_set() and not self._stopped.is_set():
                 with anyio.move_on_after(5):
@@ -187,7 +192,7 @@ class Supervisor:
     async def _note_failure(self, error: Exception) -> bool:
         if not isinstance(error, OSError | KubentlyError):  # TimeoutError and ssl.SSLError are OSErrors
             self.problem = f"an unforeseen failure: {error!r}"
-            DIALS.labels(result="failed").inc()
+            self._count("failed")
             log.error("the dial failed in an unforeseen way", exc_info=error)
             return False
         url = self._settings.api_url
@@ -198,9 +203,12 @@ class Supervisor:
             )
         said, refused = explain(error, url, facts)
         self.problem = f"{said.message}; {said.hint} [{said.code}]" if said.hint else f"{said.message} [{said.code}]"
-        DIALS.labels(result="refused" if refused else "failed").inc()
+        self._count("refused" if refused else "proxy" if isinstance(error, ProxyError) else "failed")
         log.warning("cannot connect to the API", extra={"code": said.code, "reason": said.message, "hint": said.hint})
         return refused
+
+    def _count(self, result: str) -> None:
+        DIALS.labels(result=result, road="proxy" if self._proxy else "direct").inc()
 
     async def _describe(self) -> Mapping[str, Any]:
         version, uid = "", ""
@@ -217,7 +225,7 @@ class Supervisor:
             "labels": dict(self._settings.labels),
             "kubernetes_version": version,
             "kube_system_uid": uid,
-            "capabilities": dict(self._capabilities),
+            "capabilities": {**self._capabilities, **({"proxy": str(self._proxy)} if self._proxy else {})},
         }
 
     async def _get(self, path: bytes) -> Mapping[str, Any]:

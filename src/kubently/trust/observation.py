@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import http.client
 import socket
 import ssl
@@ -23,11 +24,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from kubently.settings import TrustSettings
+from kubently.trust import nested, proxies
 from kubently.trust.facts import Certificate, Facts
 from kubently.trust.probe import Probe, probe
 
 _MAX_TEXT, _MAX_NAMES = 100, 8
 _MAX_RESOLVER = 4096
+_TIMEOUT = 5.0
 
 
 def observe(error: Exception, url: str, settings: TrustSettings, context: ssl.SSLContext | None) -> Facts:
@@ -49,8 +52,15 @@ def observe(error: Exception, url: str, settings: TrustSettings, context: ssl.SS
         return common
     port = parts.port or (443 if secure else 80)
     cut = secure and isinstance(error, ConnectionError | ssl.SSLEOFError)
-    seen = probe(parts.hostname, port, settings.server_name or parts.hostname, timeout=5.0, listen=cut)
+    dial = functools.partial(_dial, proxies.choose(settings.proxies, url), parts.hostname, port, context)
+    seen = probe(dial, settings.server_name or parts.hostname, timeout=_TIMEOUT, listen=cut)
     return _judge(common, seen, context.get_ca_certs(binary_form=True) if context else [])
+
+
+def _dial(proxy: proxies.Proxy | None, host: str, port: int, context: ssl.SSLContext | None) -> socket.socket:
+    if proxy is None:
+        return socket.create_connection((host, port), _TIMEOUT)
+    return nested.open_through(proxy, host, port, timeout=_TIMEOUT, tls=context)
 
 
 def _tells(error: Exception, *, secure: bool) -> bool:

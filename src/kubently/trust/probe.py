@@ -10,8 +10,10 @@ import contextlib
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+
+from kubently.trust.connect import ProxyError
 
 _MAX_BYTES = 256 * 1024
 _MAX_CHAIN = 10
@@ -31,8 +33,8 @@ class Probe:
     """The handshake came to its end."""
 
 
-def probe(host: str, port: int, server_name: str, *, timeout: float, listen: bool = False) -> Probe:
-    """Shake hands with host:port within *timeout* seconds in all. A failure is a result: it raises nothing.
+def probe(dial: Callable[[], socket.socket], server_name: str, *, timeout: float, listen: bool = False) -> Probe:
+    """Shake hands with what *dial* connects to, within *timeout* seconds. A failure is a result: it raises nothing.
 
     With *listen* the handshake is finished and an alert waited for, a second at most: a server of TLS 1.3 says only
     then that it wants a client certificate. Otherwise the last flight is not sent.
@@ -42,9 +44,9 @@ def probe(host: str, port: int, server_name: str, *, timeout: float, listen: boo
     context.set_ciphers("DEFAULT:@SECLEVEL=0")  # weak keys are to be seen, not refused
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     seen, finished = bytearray(), False
-    with contextlib.suppress(OSError, ValueError):  # ValueError: a host that is no name
+    with contextlib.suppress(OSError, ValueError, ProxyError):  # ValueError: a host that is no name
         tls = context.wrap_bio(incoming, outgoing, server_hostname=server_name)
-        with socket.create_connection((host, port), timeout) as connection:
+        with dial() as connection:
             finished = _shake(tls, incoming, outgoing, connection, seen, deadline=time.monotonic() + timeout)
             refused = finished and listen and _hears_refusal(tls, incoming, outgoing, connection)
         return Probe(_chain(tls), bytes(seen[:16]), refused or _wants_client(bytes(seen)), finished)

@@ -25,8 +25,10 @@ from websockets.uri import parse_uri
 
 from kubently import wire
 from kubently.errors import TunnelClosedError
+from kubently.trust.proxies import Proxy
 from kubently.tunnel.asgi import Receive, Send
 from kubently.tunnel.link import WRITE_LIMIT, LinkHandler
+from kubently.tunnel.transports import proxied
 
 PATH = "/executor/v1/tunnel"
 SUBPROTOCOL = "kubently.v1"
@@ -209,23 +211,26 @@ async def dial(
     ssl: tls.SSLContext | None,
     timeout: float,
     server_hostname: str | None = None,
+    proxy: Proxy | None = None,
 ) -> _ClientLink:
     """Open a WebSocket to *url* (``wss`` or ``ws``) and return its link; the caller attaches a handler and closes it.
 
-    *timeout* bounds each stage in seconds: connecting with TLS, and the upgrade. Raises UpgradeRefusedError,
-    TunnelClosedError, OSError (including ``ssl.SSLError``) or TimeoutError.
+    *ssl* is for the server, and for a *proxy* that speaks TLS. *timeout* bounds each stage in seconds: connecting with
+    TLS, the same for the proxy, and the upgrade. Raises UpgradeRefusedError, TunnelClosedError, ProxyError, OSError
+    (including ``ssl.SSLError``) or TimeoutError.
     """
     uri = parse_uri(url)
-    loop = asyncio.get_running_loop()
     link = _ClientLink(url, headers)
-    with anyio.fail_after(timeout):
-        await loop.create_connection(
-            lambda: link,
-            uri.host,
-            uri.port,
-            ssl=ssl if uri.secure else None,
-            server_hostname=(server_hostname or uri.host) if uri.secure else None,
+    secure, name = (ssl, server_hostname or uri.host) if uri.secure else (None, None)
+    if proxy is not None:
+        await proxied.connect(
+            link, proxy, uri.host, uri.port, ssl=secure, server_hostname=name, proxy_ssl=ssl, timeout=timeout
         )
+    else:
+        with anyio.fail_after(timeout):
+            await asyncio.get_running_loop().create_connection(
+                lambda: link, uri.host, uri.port, ssl=secure, server_hostname=name
+            )
     try:
         with anyio.fail_after(timeout):
             await link.opened
