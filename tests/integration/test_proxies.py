@@ -49,8 +49,8 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]
     return "asyncio", {"use_uvloop": request.param}
 
 
-# The executor's own loop alone: before 3.11.8 asyncio's TLS inside of TLS raises a TypeError when it is closed from both
-# ends at once, which tests of the dial do not do.
+# The executor's own loop alone: before Python 3.11.8 asyncio's TLS inside of TLS raises a TypeError when both ends
+# close it at once, which tests of the dial do not do.
 executors_loop = pytest.mark.parametrize("anyio_backend", [("asyncio", BACKEND)], ids=["uvloop"])
 
 
