@@ -15,6 +15,8 @@ Output = Literal["", "wide", "name", "json", "yaml"]
 DEFAULT_NAMESPACE = "default"
 _CHUNK = 500
 """Objects in one page: kubectl's default."""
+_MAX_TARGETS = 1000
+"""Objects named in one command: thousands of types times hundreds of names would stall everybody else for a minute."""
 
 _KNOWN = frozenset(
     {
@@ -154,6 +156,8 @@ def _one_type_each(words: tuple[str, ...]) -> tuple[str, ...]:
     types = tuple(dict.fromkeys(words[0].split(","))) if len(words) > 1 else ()
     if len(types) < 2:
         return words
+    if len(types) * (len(words) - 1) > _MAX_TARGETS:
+        raise Unsure("very many objects")
     return tuple(f"{type_}/{name}" for type_ in types for name in words[1:])
 
 

@@ -35,6 +35,14 @@ def test_words_are_read_as_kubectl_reads_them(line: str, targets: list[str]) -> 
     assert found == targets
 
 
+def test_many_types_times_many_names_are_left_to_kubectl() -> None:
+    names = " ".join(f"n{number}" for number in range(199))
+
+    assert len(planned(f"get pod,Pod,POD,pods,Pods {names}").targets) == 5 * 199
+    with pytest.raises(Unsure):
+        planned(f"get pod,Pod,POD,pods,Pods,PODS {names}")
+
+
 def test_flags_are_read() -> None:
     options = planned(
         "get pods -n shop -l a=b --chunk-size=0 -L x,y -L z --no-headers --show-kind=false -o wide"
