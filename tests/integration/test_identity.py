@@ -243,3 +243,16 @@ async def test_unauthenticated_is_the_same_error_on_both_ends() -> None:
     problem = problems.to_problem(UnauthenticatedError("no", hint="try"))
 
     assert isinstance(problems.from_problem(401, problem), UnauthenticatedError)
+
+
+async def test_a_key_from_before_there_were_limits_has_none(tmp_path: Path) -> None:
+    async with run_fleet(tmp_path) as fleet, httpx.AsyncClient(base_url=fleet.url, trust_env=False) as plain:
+        made = (await fleet.http.post("/api/v1/keys", json={"name": "old"})).json()
+        store, name = fleet.serving.services.store, f"auth:key:{made['info']['id']}"
+        record = json.loads(await store.get(name) or b"")
+        del record["limits"]
+        await store.put(name, json.dumps(record).encode())
+
+        whoami = await plain.get("/api/v1/whoami", headers={"X-API-Key": made["key"]})
+
+        assert whoami.json()["limits"] == []

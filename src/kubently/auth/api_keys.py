@@ -106,5 +106,5 @@ def _principal(record: Mapping[str, Any]) -> Principal:
         name=f"key:{record['name']}",
         role=Role(record["role"]),
         clusters=tuple(record["clusters"]),
-        limits=tuple(map(Limit.model_validate, record["limits"])),
+        limits=tuple(map(Limit.model_validate, record.get("limits", ()))),
     )

@@ -18,6 +18,8 @@ from kubently.tunnel import Message
 
 _REVIEWS = f"/apis/{reviews.API_VERSION}/{reviews.ACCESS}".encode()
 _VERBS = frozenset(get_args(paths.Verb))
+_MAX_ANSWER = 256 * 1024
+"""Bytes of an answered review; what is longer cannot be read."""
 
 
 class Explainer:
@@ -87,7 +89,7 @@ class Explainer:
         async def send(message: Message) -> None:
             nonlocal status
             status = message.get("status", status)
-            body.extend(message.get("body", b""))
+            body.extend(message.get("body", b"")[: _MAX_ANSWER - len(body)])
 
         headers = [(b"content-type", b"application/json"), (b"accept", b"application/json")]
         scope = {"method": "POST", "query_string": b"", "headers": headers}
