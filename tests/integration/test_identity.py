@@ -1,5 +1,6 @@
 """Who may do what: API keys with roles and clusters, executor tokens, and revocation that cuts live sessions."""
 
+import json
 from pathlib import Path
 from typing import Any
 
