@@ -256,3 +256,24 @@ async def test_a_cluster_with_a_token_is_listed_before_it_comes(tmp_path: Path) 
 
         assert [(c["id"], c["state"]) for c in listed] == [("expected", "never-connected"), ("here", "connected")]
         assert asked.json()["hint"] == "start its executor with the cluster's token"
+
+
+async def test_a_request_whose_executor_is_lost_before_it_answered_says_so(tmp_path: Path) -> None:
+    async def silent(scope: Any, receive: Any, send: Any) -> None:
+        await anyio.sleep_forever()
+
+    async with run_fleet(tmp_path) as fleet:
+        await fleet.add("prod", ScriptedExecutor(hello, kubernetes=silent))
+        answers: list[httpx.Response] = []
+
+        async def ask() -> None:
+            answers.append(await fleet.http.get("/clusters/prod/k8s/api/v1/pods"))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask)
+            await fleet.wait_for(lambda: fleet.serving.services.fleet.streams() == 1)
+            fleet.sessions["prod"].close("killed", code=1001)
+
+        assert answers[0].status_code == 502
+        assert answers[0].json()["message"].startswith("the executor of prod was lost before it answered (")
+        assert answers[0].json()["message"].endswith("); ask again")

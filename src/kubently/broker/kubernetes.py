@@ -10,7 +10,7 @@ from kubently.broker import narrowing
 from kubently.broker.admission import Admission
 from kubently.broker.audit import Audit
 from kubently.broker.limits import Slots
-from kubently.errors import KubentlyError
+from kubently.errors import KubentlyError, TunnelClosedError
 from kubently.fleet import Fleet
 from kubently.kube import headers, paths, policy
 from kubently.schema import ClusterId, Permission, Principal
@@ -90,5 +90,9 @@ class KubernetesRequests:
             try:
                 yield stream
                 entry.outcome = "answered" if stream.has_ended else "cancelled"
+            except TunnelClosedError as error:
+                raise TunnelClosedError(
+                    f"the executor of {cluster} was lost before it answered ({error.message})", hint="ask again"
+                ) from error
             finally:
                 stream.reset()
