@@ -9,12 +9,14 @@ hold (odd spellings, parameters nobody listed) does not travel. Headers go throu
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, NoReturn
 from urllib.parse import quote
 
 from kubently.errors import InvalidRequestError
+from kubently.kube import _parameters
+from kubently.kube._parameters import Parameters
 
 Verb = Literal["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"]
 READ_VERBS: frozenset[Verb] = frozenset({"get", "list", "watch"})
@@ -288,92 +290,8 @@ def _resource_segments(request: ApiRequest) -> list[str]:
 
 # ---- query
 
-_DURATION = re.compile(r"0|(?:[0-9]{1,10}(?:\.[0-9]{1,9})?(?:ns|us|ms|s|m|h)){1,6}")
-_VERSION = re.compile(r"[0-9A-Za-z_.:-]{0,256}")
-_HASH = re.compile(r"[0-9A-Za-z]{1,256}")
 
-
-_WHOLE = re.compile(r"-?[0-9]{1,19}")
-
-
-def _number(value: str) -> str:
-    """Accept what fits into 64 bits: of a list with any other the apiserver forgets the name that it is about."""
-    if not (_WHOLE.fullmatch(value) and -(2**63) <= int(value) < 2**63):
-        raise ValueError("is not a number")
-    return value
-
-
-def _boolean(value: str) -> str:
-    """Accept what clients send for a boolean; the apiserver would take any other word for true."""
-    match value.lower():
-        case "true" | "1":
-            return "true"
-        case "false" | "0":
-            return "false"
-        case _:
-            raise ValueError("is neither true nor false")
-
-
-def _presence(value: str) -> str:
-    return _boolean(value) if value else "true"
-
-
-def _printable(value: str) -> str:
-    if not value.isprintable():
-        raise ValueError("has control characters")
-    return value
-
-
-def _matching(pattern: re.Pattern[str], what: str) -> Callable[[str], str]:
-    def check(value: str) -> str:
-        if not pattern.fullmatch(value):
-            raise ValueError(f"is not {what}")
-        return value
-
-    return check
-
-
-def _one_of(*choices: str) -> Callable[[str], str]:
-    return _matching(re.compile("|".join(choices)), "one of " + ", ".join(choice or '""' for choice in choices))
-
-
-_Parameters = Mapping[str, Callable[[str], str]]
-
-_COMMON: _Parameters = {"timeout": _matching(_DURATION, "a duration"), "pretty": _boolean}
-_GET: _Parameters = {
-    **_COMMON,
-    "resourceVersion": _matching(_VERSION, "a resource version"),
-    "includeObject": _one_of("None", "Metadata", "Object"),
-}
-_LIST: _Parameters = {
-    **_GET,
-    "labelSelector": _printable,
-    "fieldSelector": _printable,
-    "limit": _number,
-    "continue": _printable,
-    "resourceVersionMatch": _one_of("", "Exact", "NotOlderThan"),
-    "timeoutSeconds": _number,
-    "watch": _boolean,
-    "allowWatchBookmarks": _boolean,
-    "sendInitialEvents": _boolean,
-}
-_LOG: _Parameters = {
-    **_COMMON,
-    "container": _printable,
-    "follow": _boolean,
-    "previous": _boolean,
-    "sinceSeconds": _number,
-    "sinceTime": _printable,
-    "timestamps": _boolean,
-    "tailLines": _number,
-    "limitBytes": _number,
-    "stream": _one_of("All", "Stdout", "Stderr"),
-}
-_DISCOVERY: _Parameters = {**_COMMON, "hash": _matching(_HASH, "a hash")}
-_HEALTH: _Parameters = {**_COMMON, "verbose": _presence}
-
-
-def _parameters(request: ApiRequest) -> _Parameters | None:
+def _allowed(request: ApiRequest) -> Parameters | None:
     """Return the parameters that a request may carry, or None for the sorts that no policy lets through.
 
     The parameters of those are not read at all, so that they get the policy's sentence and not one about spelling
@@ -382,30 +300,30 @@ def _parameters(request: ApiRequest) -> _Parameters | None:
     if not request.is_resource_request:
         return _non_resource_parameters(request)
     if request.verb == "create":
-        return _COMMON if (request.group, request.resource) in SELF_REVIEWS else None
+        return _parameters.COMMON if (request.group, request.resource) in SELF_REVIEWS else None
     if request.verb not in READ_VERBS:
         return None
     if request.is_log:
-        return _LOG
+        return _parameters.LOG
     if request.verb == "get":
-        return _GET if request.subresource in ("", "status", "scale") else None
-    return _LIST
+        return _parameters.GET if request.subresource in ("", "status", "scale") else None
+    return _parameters.LIST
 
 
-def _non_resource_parameters(request: ApiRequest) -> _Parameters | None:
+def _non_resource_parameters(request: ApiRequest) -> Parameters | None:
     if request.verb != "get":
         return None
     match request.path.split("/")[1]:
         case "healthz" | "livez" | "readyz":
-            return _HEALTH
+            return _parameters.HEALTH
         case "" | "api" | "apis" | "openapi" | "version":
-            return _DISCOVERY
+            return _parameters.DISCOVERY
         case _:
             return None
 
 
 def _with_query(request: ApiRequest, raw_query: bytes | str) -> ApiRequest:
-    parameters = _parameters(request)
+    parameters = _allowed(request)
     if parameters is None:
         return request
     query = _parse_query(_raw(raw_query, MAX_QUERY_BYTES, "query"), request, parameters)
@@ -416,7 +334,7 @@ def _with_query(request: ApiRequest, raw_query: bytes | str) -> ApiRequest:
     return replace(request, verb=verb, name=name, query=tuple(sorted(query.items())))
 
 
-def _parse_query(raw: bytes, request: ApiRequest, parameters: _Parameters) -> dict[str, str]:
+def _parse_query(raw: bytes, request: ApiRequest, parameters: Parameters) -> dict[str, str]:
     found: dict[str, str] = {}
     for pair in raw.split(b"&") if raw else ():
         key, value = _parse_pair(pair)
