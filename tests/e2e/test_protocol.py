@@ -163,16 +163,16 @@ def test_the_schema_of_a_group_may_be_kept_by_its_hash(through: Road, direct: Ro
 @pytest.fixture(scope="module")
 def large(alpha: Cluster) -> Iterator[str]:
     """A namespace whose lists are large enough for the API server to compress."""
-    alpha.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "large"}})
+    alpha.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "packed"}})
     text = "".join(f"line {i} of much\n" for i in range(LARGE // 16))
-    metadata = {"name": "large", "namespace": "large"}
+    metadata = {"name": "packed", "namespace": "packed"}
     spec = {"containers": [{"name": "c", "image": "registry.example/c:1", "env": [{"name": "MUCH", "value": text}]}]}
     alpha.create(
         {"apiVersion": "v1", "kind": "PodTemplate", "metadata": metadata, "template": {"spec": spec}},
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"much": text}},
     )
-    yield "/api/v1/namespaces/large"
-    alpha.kubectl("delete", "namespace", "large", "--wait=false")
+    yield "/api/v1/namespaces/packed"
+    alpha.kubectl("delete", "namespace", "packed", "--wait=false")
 
 
 def test_a_large_list_comes_compressed(large: str, through: Road, direct: Road) -> None:
