@@ -204,11 +204,11 @@ def test_a_client_that_goes_away_leaves_nothing(what: str, client: Client, tunne
     assert Road.through(tunnel.fleet.api, CLUSTER).get("/api/v1/nodes").status == 200
 
 
-def test_kubectl_takes_a_cut_watch_as_it_does_beside_the_cluster(alpha: Cluster) -> None:
+def test_kubectl_takes_a_cut_watch_as_it_does_beside_the_cluster(alpha: Cluster, tmp_path: Path) -> None:
     """It ends with no error where the API server's own connection breaks, so that ours can be no other."""
     with Cable.to(int(alpha.server.rpartition(":")[2])) as cable:
         road = f"--kubeconfig={alpha.kubeconfig(DIRECT)}", f"--server=https://127.0.0.1:{cable.port}"
-        with started([find_kubectl(), *road, *clients.KUBECTL["watch"]], {}) as process:
+        with started([find_kubectl(), *road, *clients.KUBECTL["watch"]], {"HOME": str(tmp_path)}) as process:
             clients.wait_for_watch(process, alpha)
             cable.cut()
             result = finish(process, 30)
