@@ -11,7 +11,12 @@ from kubently.schema import PERMISSIONS, ClusterId, Permission, Principal
 
 def may_see(principal: Principal, cluster: str) -> bool:
     """Whether *principal* may know that *cluster* exists."""
-    return any(fnmatchcase(cluster, pattern) for pattern in principal.clusters)
+    return covers(principal.clusters, cluster)
+
+
+def covers(patterns: Sequence[str], cluster: str) -> bool:
+    """Whether one of these shell-style patterns means *cluster*."""
+    return any(fnmatchcase(cluster, pattern) for pattern in patterns)
 
 
 def require(principal: Principal, permission: Permission) -> None:

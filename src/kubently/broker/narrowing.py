@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
+from functools import lru_cache
 
 from kubently import wire
+from kubently.auth import grants
 from kubently.errors import ConfigError, InvalidRequestError
 from kubently.kube import headers, policy
 from kubently.schema import ClusterId, Limit, Principal, Role
@@ -26,10 +27,13 @@ def check(role: Role, limits: Sequence[Limit]) -> None:
 
 def of(principal: Principal, cluster: ClusterId) -> policy.Limits | None:
     """What *principal* may read in *cluster*; None where its key sets no limit."""
-    if not principal.limits:
-        return None
-    mine = (limit for limit in principal.limits if any(fnmatchcase(cluster, p) for p in limit.clusters))
-    return policy.Limits(tuple(map(_narrowing, mine)))
+    return _limits(principal.limits, cluster) if principal.limits else None
+
+
+@lru_cache(maxsize=1024)
+def _limits(limits: tuple[Limit, ...], cluster: ClusterId) -> policy.Limits:
+    """Admission, decision and header of each request ask for the same."""
+    return policy.Limits(tuple(_narrowing(limit) for limit in limits if grants.covers(limit.clusters, cluster)))
 
 
 def caller_fields(principal: Principal, cluster: ClusterId, request_id: str) -> list[wire.Field]:
