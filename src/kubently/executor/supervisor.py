@@ -17,6 +17,7 @@ from anyio.abc import TaskGroup
 from kubently import __version__, trust, wire
 from kubently.errors import ConfigError, KubentlyError, TunnelClosedError
 from kubently.executor.apiserver import ApiServer
+from kubently.executor.credentials import Credentials, StaticToken
 from kubently.executor.metrics import CONNECTED, DIALS, TLS_UNVERIFIED, TRUST_RELOAD_FAILURES
 from kubently.schema import problems
 from kubently.settings import ExecutorSettings
@@ -45,9 +46,16 @@ class Supervisor:
     """One executor's connection to its API. Raises ConfigError where the proxy to it cannot be used."""
 
     def __init__(
-        self, settings: ExecutorSettings, app: Application, api_server: ApiServer, *, capabilities: Mapping[str, str]
+        self,
+        settings: ExecutorSettings,
+        app: Application,
+        api_server: ApiServer,
+        *,
+        capabilities: Mapping[str, str],
+        credentials: Credentials | None = None,
     ) -> None:
         self._settings = settings
+        self._credentials = credentials or StaticToken(settings.token)
         self._app = app
         self._api_server = api_server
         self._capabilities = capabilities
@@ -112,11 +120,11 @@ class Supervisor:
     async def _connect(self, tasks: TaskGroup, heartbeat: Heartbeat) -> tuple[Session, anyio.Event]:
         settings = self._settings
         info = await self._describe()
-        self._tls = self._context()
+        self._tls, host = self._context(), urlsplit(settings.api_url).netloc
         link = await websocket.dial(
             _tunnel_url(settings.api_url),
             headers={
-                "Authorization": f"Bearer {settings.token}",
+                **await self._credentials.headers(),
                 "X-Kubently-Cluster": settings.cluster_id,
                 "User-Agent": f"kubently-executor/{__version__}",
             },
@@ -133,6 +141,7 @@ class Supervisor:
             info=info,
             on_request=server.serve,
             on_settled=lambda _: settled.set(),
+            on_auth=lambda payload: self._credentials.received(payload, session.send_auth, host=host),
             on_drain=self._on_drain,
             on_closed=lambda reason: self._on_closed(reason, closed, settled),
         )
@@ -202,6 +211,8 @@ class Supervisor:
                 trust.observe, error, url, self._settings.trust, self._tls, abandon_on_cancel=True
             )
         said, refused = explain(error, url, facts)
+        if refused:
+            self._credentials.refused(said.code)
         self.problem = f"{said.message}; {said.hint} [{said.code}]" if said.hint else f"{said.message} [{said.code}]"
         self._count("refused" if refused else "proxy" if isinstance(error, ProxyError) else "failed")
         log.warning("cannot connect to the API", extra={"code": said.code, "reason": said.message, "hint": said.hint})

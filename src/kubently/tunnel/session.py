@@ -159,8 +159,8 @@ class Session:
     """One end of one tunnel; a ``LinkHandler``.
 
     ``on_request`` is called on the executor's side with each new stream; ``on_settled`` with what the peer says of
-    itself; ``on_drain`` when the peer wants no new streams; ``on_closed`` once, with a sentence. ``clock`` gives
-    monotonic seconds.
+    itself; ``on_auth`` with what it says of the executor's identity (AUTH frames); ``on_drain`` when it wants no new
+    streams; ``on_closed`` once, with a sentence. ``clock`` gives monotonic seconds.
     """
 
     def __init__(
@@ -174,6 +174,7 @@ class Session:
         max_streams: int = wire.DEFAULT_MAX_STREAMS,
         on_request: Callable[[Stream], None] | None = None,
         on_settled: Callable[[Mapping[str, Any]], None] | None = None,
+        on_auth: Callable[[bytes], None] | None = None,
         on_drain: Callable[[str], None] | None = None,
         on_closed: Callable[[str], None] | None = None,
     ) -> None:
@@ -181,7 +182,7 @@ class Session:
         self._link = link
         self._clock = clock
         self._streams: dict[int, Stream] = {}
-        self._on_request, self._on_settled = on_request, on_settled
+        self._on_request, self._on_settled, self._on_auth = on_request, on_settled, on_auth
         self._on_drain, self._on_closed = on_drain, on_closed
         self._closed_reason: str | None = None
         self.last_received_at = self._last_ping_at = self._last_sync_at = clock()
@@ -227,6 +228,11 @@ class Session:
         self._streams[stream.id] = stream
         self.flush()
         return stream
+
+    def send_auth(self, payload: bytes) -> None:
+        """Speak about the executor's identity in an AUTH frame."""
+        self._connection.send_auth(payload)
+        self.flush()
 
     def drain(self, reason: str) -> None:
         """Tell the peer that no new streams are welcome; open ones finish."""
@@ -337,6 +343,9 @@ class Session:
             case wire.SettingsReceived(info):
                 if self._on_settled:
                     self._on_settled(info)
+            case wire.AuthReceived(payload):
+                if self._on_auth:
+                    self._on_auth(payload)
             case wire.PingAcknowledged(payload) if len(payload) == _TIME.size:
                 self.rtt = max(0.0, self._clock() - _TIME.unpack(payload)[0])
             case wire.GoAwayReceived(_, reason):

@@ -9,6 +9,7 @@ from kubently.wire.connection import (
     Role,
 )
 from kubently.wire.events import (
+    AuthReceived,
     DataReceived,
     Event,
     GoAwayReceived,
@@ -27,6 +28,7 @@ __all__ = [
     "MAX_OUTBOX",
     "MAX_PAYLOAD",
     "PROTOCOL_VERSION",
+    "AuthReceived",
     "Connection",
     "DataReceived",
     "ErrorCode",

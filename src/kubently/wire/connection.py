@@ -212,6 +212,12 @@ class Connection:
             payload = frames.U32.pack(max(self._last_id, 0)) + frames.U32.pack(code) + reason.encode()[:1024]
             self._control.append(frames.encode(FrameType.GOAWAY, 0, payload))
 
+    def send_auth(self, payload: bytes) -> None:
+        """Speak about the executor's identity: at most a frame's payload. Raises LocalProtocolError."""
+        if len(payload) > frames.MAX_PAYLOAD:
+            raise LocalProtocolError(f"{len(payload)} bytes are too many for one AUTH frame")
+        self._control.append(frames.encode(FrameType.AUTH, 0, payload))
+
     def sync(self) -> None:
         """Tell the peer which streams live here, so that it resets those that do not."""
         ids = (max(self._last_id, 0), *self._streams)
@@ -323,6 +329,9 @@ class Connection:
         self._control.append(frames.encode(FrameType.PING, 0, frame.payload, flags=frames.ACK))
         return ()
 
+    def _on_auth(self, frame: Frame) -> tuple[events.Event, ...]:
+        return (events.AuthReceived(frame.payload),)
+
     def _on_go_away(self, frame: Frame) -> tuple[events.Event, ...]:
         if len(frame.payload) < 8:
             raise RemoteProtocolError("GOAWAY is truncated")
@@ -418,4 +427,5 @@ _HANDLERS: dict[int, Callable[[Connection, Frame], tuple[events.Event, ...]]] = 
     FrameType.GOAWAY: Connection._on_go_away,
     FrameType.WINDOW_UPDATE: Connection._on_window_update,
     FrameType.SYNC: Connection._on_sync,
+    FrameType.AUTH: Connection._on_auth,
 }

@@ -60,6 +60,13 @@ class WindowOpened:
 
 
 @dataclass(frozen=True, slots=True)
+class AuthReceived:
+    """The peer spoke about the executor's identity; what it means is not the protocol's."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class PingAcknowledged:
     """The peer answered our ping."""
 
@@ -81,6 +88,7 @@ Event = (
     | DataReceived
     | StreamReset
     | WindowOpened
+    | AuthReceived
     | PingAcknowledged
     | GoAwayReceived
 )

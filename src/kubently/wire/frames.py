@@ -42,7 +42,7 @@ class FrameType(IntEnum):
     GOAWAY = 0x7
     WINDOW_UPDATE = 0x8
     AUTH = 0x20
-    """Reserved for proof of possession inside the tunnel."""
+    """Words about who the executor is: a challenge, its proof, a certificate's renewal."""
     SYNC = 0x21
     """The stream ids that are live at the sender, so that leaked ones are found."""
 

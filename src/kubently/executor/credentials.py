@@ -1,0 +1,42 @@
+"""Who this executor is, as it tells the API: by a static token, or by a certificate whose key it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+
+class Credentials(Protocol):
+    """What a dial needs. One object serves all sessions of an executor."""
+
+    async def headers(self) -> Mapping[str, str]:
+        """The request headers that say who we are, asked for before each dial.
+
+        May enrol first. Raises KubentlyError or OSError where there is no credential to show.
+        """
+        ...
+
+    def received(self, payload: bytes, send: Callable[[bytes], None], *, host: str) -> None:
+        """Answer what the API says of our identity in an AUTH frame; *host* is the one that was dialled."""
+        ...
+
+    def refused(self, code: str) -> None:
+        """The API refused the dial with the error *code*: another credential may be needed."""
+        ...
+
+
+class StaticToken:
+    """The token of the deployment guide, which another program made and handed out."""
+
+    def __init__(self, token: str) -> None:
+        self._headers = {"Authorization": f"Bearer {token}"}
+
+    async def headers(self) -> Mapping[str, str]:
+        """The token."""
+        return self._headers
+
+    def received(self, payload: bytes, send: Callable[[bytes], None], *, host: str) -> None:
+        """A token has nothing to prove."""
+
+    def refused(self, code: str) -> None:
+        """A token is what was configured; there is no other."""
