@@ -4,10 +4,17 @@
     ├── ConfigError
     ├── AuthError
     │   ├── UnauthenticatedError
+    │   │   ├── EnrolmentTokenError
+    │   │   ├── ExecutorCertificateError
+    │   │   └── ExecutorCertificateExpiredError
     │   └── PermissionDeniedError
+    │       ├── CertificateBlockedError
+    │       └── ClientCertificateMissingError
     ├── NotFoundError
     ├── ConflictError
+    │   └── EnrolmentTokenUsedError
     ├── InvalidRequestError
+    │   └── CertificateRequestError
     ├── FleetError
     │   ├── ClusterNotFoundError
     │   ├── ClusterConflictError
@@ -91,6 +98,36 @@ class PermissionDeniedError(AuthError):
     code = "permission-denied"
 
 
+class EnrolmentTokenError(UnauthenticatedError):
+    """The enrolment token is unknown, expired, or for another cluster."""
+
+    code = "enrolment-token-invalid"
+
+
+class ExecutorCertificateError(UnauthenticatedError):
+    """The executor's certificate is none of ours, for another cluster, or its key was not proven."""
+
+    code = "executor-certificate-invalid"
+
+
+class ExecutorCertificateExpiredError(UnauthenticatedError):
+    """The executor's certificate is over, or was ended by a reset of its cluster: it must enrol again."""
+
+    code = "executor-certificate-expired"
+
+
+class CertificateBlockedError(PermissionDeniedError):
+    """An operator blocked this certificate; ``details["fingerprint"]`` names it."""
+
+    code = "certificate-blocked"
+
+
+class ClientCertificateMissingError(PermissionDeniedError):
+    """This API lets executors in by client certificate only, and none came that is bound to the cluster."""
+
+    code = "client-certificate-missing"
+
+
 class NotFoundError(KubentlyError):
     """The named thing of ours (key, token, command) does not exist."""
 
@@ -103,10 +140,22 @@ class ConflictError(KubentlyError):
     code = "conflict"
 
 
+class EnrolmentTokenUsedError(ConflictError):
+    """The enrolment token was used, with another key."""
+
+    code = "enrolment-token-used"
+
+
 class InvalidRequestError(KubentlyError):
     """The request to our API cannot be understood."""
 
     code = "request-invalid"
+
+
+class CertificateRequestError(InvalidRequestError):
+    """The certificate request is unreadable, or asks for more than the one thing that may be asked for."""
+
+    code = "certificate-request-refused"
 
 
 class FleetError(KubentlyError):

@@ -15,6 +15,7 @@ from typing import Any
 import anyio
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from kubently.errors import ConfigError
 
@@ -26,6 +27,8 @@ HEAD_TIMEOUT = 30.0
 
 _CLIENT = "kubently.client"
 """Under this name a scope says whether its client is still there."""
+_TLS = "kubently.tls"
+"""Under this name a scope has the connection's TLS, where it has any."""
 
 
 @dataclass(slots=True)
@@ -57,6 +60,7 @@ class _Protocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope[_CLIENT] = self._peer  # type: ignore[literal-required]  # of ours
+        self.scope[_TLS] = self.transport.get_extra_info("ssl_object")  # type: ignore[literal-required]
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_came()
@@ -98,6 +102,14 @@ class _Protocol(HttpToolsProtocol):
             self._expect_head()  # an answer is under way: what came after its request must not end it
         else:
             self.transport.close()
+
+
+class _WebSocketProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's, whose scopes say nothing of TLS."""
+
+    async def run_asgi(self) -> None:
+        self.scope[_TLS] = self.transport.get_extra_info("ssl_object")  # type: ignore[literal-required]
+        await super().run_asgi()
 
 
 _FALSE_ALARMS = frozenset(
@@ -156,7 +168,7 @@ async def listen(
         ssl_keyfile=key,
         ssl_context_factory=(lambda *_: tls) if tls else None,
         http=_Protocol,
-        ws="websockets-sansio",
+        ws=_WebSocketProtocol,
         ws_ping_interval=None,
         ws_ping_timeout=None,
         ws_per_message_deflate=False,
@@ -205,6 +217,12 @@ def while_connected(scope: Mapping[str, Any]) -> Iterator[None]:
             yield
         finally:
             client.waiting.discard(cancel)
+
+
+def client_certificate(scope: Mapping[str, Any]) -> bytes | None:
+    """The certificate (DER) that the client showed in TLS and that was verified; None without one."""
+    tls: ssl.SSLObject | None = scope.get(_TLS)
+    return tls.getpeercert(binary_form=True) if tls else None
 
 
 def _load_certificate(config: uvicorn.Config, listener: socket.socket) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import secrets
@@ -78,6 +79,11 @@ class ProxySettings:
         return cls(*(safe.get(name.lower()) or safe.get(name, "") for name in names))
 
 
+CLIENT_CERT_HEADERS = ("client-cert", "x-forwarded-client-cert", "ssl-client-cert")
+"""Headers in which proxies hand on a client certificate: RFC 9440's, Envoy's and nginx's."""
+
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
 ACKNOWLEDGED = "i-understand"
 """What ``KUBENTLY_INSECURE_ACKNOWLEDGED`` must say."""
 
@@ -145,6 +151,26 @@ class ApiSettings:
     """``KUBENTLY_TLS_CERT``: PEM chain, to serve TLS on the listener."""
     tls_key: Path | None = None
     """``KUBENTLY_TLS_KEY``: its key."""
+    tls_listen: tuple[str, int] | None = None
+    """``KUBENTLY_TLS_LISTEN``: host:port of a listener of its own for TLS; ``KUBENTLY_LISTEN`` is plain HTTP then, for
+    inside the cluster. Empty: TLS, where there is a certificate, on ``KUBENTLY_LISTEN``."""
+    client_certs: str = "off"
+    """``KUBENTLY_CLIENT_CERTS``: off, accept (an executor may come by a client certificate that is bound to its cluster
+    id) or require (it must)."""
+    client_ca: Path | None = None
+    """``KUBENTLY_CLIENT_CA``: PEM file of the CAs that sign executors' client certificates, beside Kubently's own CA,
+    whose certificates enrolment gives."""
+    client_cert_header: str = "none"
+    """``KUBENTLY_CLIENT_CERT_HEADER``: none, or the header in which a trusted proxy that ends TLS hands on the client
+    certificate: client-cert (RFC 9440), x-forwarded-client-cert (Envoy, Istio) or ssl-client-cert (nginx)."""
+    trusted_proxies: tuple[IPNetwork, ...] = ()
+    """``KUBENTLY_TRUSTED_PROXIES``: networks (CIDR), comma-separated, of proxies whose forwarded headers count; nobody
+    else's do."""
+    executor_ca: tuple[Path, Path] | None = None
+    """``KUBENTLY_EXECUTOR_CA_CERT`` and ``KUBENTLY_EXECUTOR_CA_KEY``: PEM files of the CA that signs executors'
+    certificates (the first; all of the file are accepted); empty: one made in the store."""
+    executor_cert_lifetime: float = 7 * 86400.0
+    """``KUBENTLY_EXECUTOR_CERT_LIFETIME``: seconds that an executor's certificate is valid."""
     store_url: str = "memory:"
     """``KUBENTLY_STORE``: memory: or sqlite:///path."""
     admin_key: str = field(default="", repr=False)
@@ -164,12 +190,25 @@ class ApiSettings:
         cert, key = _path(environ, "KUBENTLY_TLS_CERT"), _path(environ, "KUBENTLY_TLS_KEY")
         if (cert is None) != (key is None):
             raise ConfigError("KUBENTLY_TLS_CERT and KUBENTLY_TLS_KEY belong together", hint="set both or neither")
-        metrics = environ.get("KUBENTLY_METRICS_LISTEN", "")
+        metrics, tls = environ.get("KUBENTLY_METRICS_LISTEN", ""), environ.get("KUBENTLY_TLS_LISTEN", "")
+        if tls and cert is None:
+            raise ConfigError(
+                "KUBENTLY_TLS_LISTEN needs a certificate", hint="set KUBENTLY_TLS_CERT and KUBENTLY_TLS_KEY"
+            )
         return cls(
             listen=_address("KUBENTLY_LISTEN", environ.get("KUBENTLY_LISTEN", "127.0.0.1:8080")),
             metrics_listen=_address("KUBENTLY_METRICS_LISTEN", metrics) if metrics else None,
             tls_cert=cert,
             tls_key=key,
+            tls_listen=_address("KUBENTLY_TLS_LISTEN", tls) if tls else None,
+            client_certs=_choice(environ, "KUBENTLY_CLIENT_CERTS", ("off", "accept", "require")),
+            client_ca=_path(environ, "KUBENTLY_CLIENT_CA"),
+            client_cert_header=_choice(environ, "KUBENTLY_CLIENT_CERT_HEADER", ("none", *CLIENT_CERT_HEADERS)),
+            trusted_proxies=_networks(environ, "KUBENTLY_TRUSTED_PROXIES"),
+            executor_ca=_pair(environ, "KUBENTLY_EXECUTOR_CA_CERT", "KUBENTLY_EXECUTOR_CA_KEY"),
+            executor_cert_lifetime=_number(
+                environ, "KUBENTLY_EXECUTOR_CERT_LIFETIME", 7 * 86400.0, low=60, high=365 * 86400
+            ),
             store_url=environ.get("KUBENTLY_STORE", "memory:"),
             admin_key=_secret(environ, "KUBENTLY_ADMIN_KEY"),
             tokens_dir=_path(environ, "KUBENTLY_EXECUTOR_TOKENS_DIR"),
@@ -188,8 +227,20 @@ class ExecutorSettings:
     """``KUBENTLY_API_URL``: https://host[:port][/prefix]; http only where the network is trusted."""
     cluster_id: str
     """``KUBENTLY_CLUSTER_ID`` (or ``CLUSTER_ID``)."""
-    token: str = field(repr=False)
-    """``KUBENTLY_TOKEN`` or the content of ``KUBENTLY_TOKEN_FILE``."""
+    token: str = field(default="", repr=False)
+    """``KUBENTLY_TOKEN``, or the content of ``KUBENTLY_TOKEN_FILE``; not needed with an identity or a client
+    certificate."""
+    token_file: Path | None = None
+    """``KUBENTLY_TOKEN_FILE``: read anew at each dial, so that a rotated token needs no restart."""
+    identity_dir: Path | None = None
+    """``KUBENTLY_IDENTITY_DIR``: folder for the executor's own key and certificate (tls.key, tls.crt), to enrol instead
+    of using a token."""
+    identity_secret: str = ""
+    """``KUBENTLY_IDENTITY_SECRET``: the same in a Secret of the cluster, as namespace/name; it must exist."""
+    enrolment_token: str = field(default="", repr=False)
+    """``KUBENTLY_ENROLMENT_TOKEN``: used once, where there is no certificate or it has ended."""
+    enrolment_token_file: Path | None = None
+    """``KUBENTLY_ENROLMENT_TOKEN_FILE``: file of it, read anew at each attempt: a new token needs no restart."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """``KUBENTLY_LABELS``: name=value, comma-separated; shown and selectable in the API."""
     kubeconfig: Path | None = None
@@ -221,12 +272,23 @@ class ExecutorSettings:
     def from_env(cls, environ: Environ) -> ExecutorSettings:
         """Read from *environ*. Raises ConfigError that names the variable."""
         health = environ.get("KUBENTLY_HEALTH_LISTEN", "")
+        token, trust = _secret(environ, "KUBENTLY_TOKEN"), TrustSettings.from_env(environ)
+        folder, secret = _path(environ, "KUBENTLY_IDENTITY_DIR"), environ.get("KUBENTLY_IDENTITY_SECRET", "")
+        if folder and secret:
+            raise ConfigError("KUBENTLY_IDENTITY_DIR and KUBENTLY_IDENTITY_SECRET exclude each other", hint="set one")
+        if secret and not _SECRET_NAME.fullmatch(secret):
+            raise _bad("KUBENTLY_IDENTITY_SECRET", secret, "use namespace/name")
+        has_key = bool(folder or secret or trust.client_cert)
         return cls(
             api_url=_url("KUBENTLY_API_URL", _required(environ, "KUBENTLY_API_URL")),
             cluster_id=environ.get("KUBENTLY_CLUSTER_ID")
             or _required(environ, "CLUSTER_ID", also="KUBENTLY_CLUSTER_ID"),
-            token=_secret(environ, "KUBENTLY_TOKEN")
-            or _required(environ, "KUBENTLY_TOKEN", also="KUBENTLY_TOKEN_FILE"),
+            token=token or ("" if has_key else _required(environ, "KUBENTLY_TOKEN", also="KUBENTLY_TOKEN_FILE")),
+            token_file=None if environ.get("KUBENTLY_TOKEN") else _path(environ, "KUBENTLY_TOKEN_FILE"),
+            identity_dir=folder,
+            identity_secret=secret,
+            enrolment_token=environ.get("KUBENTLY_ENROLMENT_TOKEN", "").strip(),
+            enrolment_token_file=_path(environ, "KUBENTLY_ENROLMENT_TOKEN_FILE"),
             labels=_labels(environ.get("KUBENTLY_LABELS", "")),
             kubeconfig=_path(environ, "KUBENTLY_KUBECONFIG"),
             context=environ.get("KUBENTLY_CONTEXT", ""),
@@ -237,7 +299,7 @@ class ExecutorSettings:
             max_output_bytes=int(_number(environ, "KUBENTLY_MAX_OUTPUT_BYTES", 16 * 1024 * 1024, low=1024, high=2**31)),
             max_children=int(_number(environ, "KUBENTLY_MAX_CHILDREN", 4, low=1, high=256)),
             health_listen=_address("KUBENTLY_HEALTH_LISTEN", health) if health else None,
-            trust=TrustSettings.from_env(environ),
+            trust=trust,
             timing=TimingSettings.from_env(environ),
             log=LogSettings.from_env(environ),
         )
@@ -306,6 +368,7 @@ def _verify(environ: Environ) -> bool:
     return False
 
 
+_SECRET_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?|[0-9a-fA-F:.]{2,45}")
 
 
@@ -314,6 +377,21 @@ def _server_name(environ: Environ) -> str:
     if text and not _HOST_NAME.fullmatch(text):
         raise _bad("KUBENTLY_TLS_SERVER_NAME", text, "use a host name, without scheme or port")
     return text
+
+
+def _networks(environ: Environ, name: str) -> tuple[IPNetwork, ...]:
+    parts = [part.strip() for part in environ.get(name, "").split(",") if part.strip()]
+    try:
+        return tuple(ipaddress.ip_network(part) for part in parts)
+    except ValueError as error:
+        raise _bad(name, environ[name], f"use networks such as 10.0.0.0/8, comma-separated: {error}") from None
+
+
+def _pair(environ: Environ, first: str, second: str) -> tuple[Path, Path] | None:
+    one, other = _path(environ, first), _path(environ, second)
+    if (one is None) != (other is None):
+        raise ConfigError(f"{first} and {second} belong together", hint="set both or neither")
+    return (one, other) if one and other else None
 
 
 def _path(environ: Environ, name: str) -> Path | None:

@@ -146,7 +146,7 @@ class Edge:
         hosts = self._services.settings.hosts
         origin = requests.header(scope, b"origin")
         host = requests.header(scope, b"host").lower()
-        if hosts and _name(host) not in hosts:
+        if hosts and requests.host_name(host) not in hosts:
             raise PermissionDeniedError(
                 f"this API is not {host[:100]!r}", hint="use one of the names in KUBENTLY_HOSTS"
             )
@@ -176,11 +176,6 @@ def _netloc(origin: str) -> str | None:
 
 def _unforeseen() -> KubentlyError:
     return KubentlyError("the API failed in an unforeseen way", hint="its log says more, under the id of this request")
-
-
-def _name(host: str) -> str:
-    """The name of a Host header, without port and brackets."""
-    return (host.rpartition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]) or host
 
 
 def create_rest() -> FastAPI:

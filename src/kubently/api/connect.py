@@ -5,10 +5,18 @@ from __future__ import annotations
 import json
 import logging
 
-from kubently.api import requests
+from kubently import listen
+from kubently.api import forwarded, requests
 from kubently.api.services import Services
-from kubently.errors import InvalidRequestError, KubentlyError, UnauthenticatedError
+from kubently.auth import Admitted
+from kubently.errors import (
+    ClientCertificateMissingError,
+    InvalidRequestError,
+    KubentlyError,
+    UnauthenticatedError,
+)
 from kubently.schema import ClusterId, parse_cluster_id, problems
+from kubently.trust import identity
 from kubently.tunnel import Receive, Scope, Send
 from kubently.tunnel.transports.websocket import SUBPROTOCOL, AsgiLink
 
@@ -19,32 +27,66 @@ async def connect(scope: Scope, receive: Receive, send: Send, services: Services
     """Let an executor in and serve its session until it ends; a refusal is a problem document before the upgrade."""
     await receive()  # websocket.connect
     try:
-        cluster, digest = await _authenticate(scope, services)
+        if SUBPROTOCOL not in scope.get("subprotocols", ()):
+            raise InvalidRequestError(f"the subprotocol {SUBPROTOCOL} was not asked for", hint="update the executor")
+        admitted = await admit(scope, services)
     except KubentlyError as error:
         services.metrics.accepts.labels(result=error.code).inc()
-        client = scope.get("client")
-        log.warning("executor refused", extra={"reason": str(error), "client": client[0] if client else ""})
+        client = forwarded.client_address(scope, services.settings.trusted_proxies)
+        log.warning("executor refused", extra={"reason": str(error), "client": client})
         await _refuse(scope, send, error)
         return
     services.metrics.accepts.labels(result="ok").inc()
     link = AsgiLink()
     # Known to the fleet before anything else happens, so that a revocation from now on finds it.
-    link.handler = services.fleet.accept(cluster, link, token_digest=digest)
+    link.handler = services.fleet.accept(admitted, link)
     await link.serve(receive, send, subprotocol=SUBPROTOCOL)
 
 
-async def _authenticate(scope: Scope, services: Services) -> tuple[ClusterId, str]:
-    if SUBPROTOCOL not in scope.get("subprotocols", ()):
-        raise InvalidRequestError(f"the subprotocol {SUBPROTOCOL} was not asked for", hint="update the executor")
+async def admit(scope: Scope, services: Services) -> Admitted:
+    """Which cluster's executor asks to be let in: by client certificate, by a certificate of ours, or by token.
+
+    Raises InvalidRequestError and what `Identities` raises; the certificate of ours is still to be proven.
+    """
     cluster = parse_cluster_id(requests.header(scope, b"x-kubently-cluster"))
-    scheme, _, token = requests.header(scope, b"authorization").partition(" ")
-    digest = await services.tokens.verify(cluster, token.strip()) if scheme.lower() == "bearer" else None
-    if digest is None:
+    if admitted := await _by_client_certificate(scope, services, cluster):
+        return admitted
+    scheme, _, credential = requests.header(scope, b"authorization").partition(" ")
+    if scheme.lower() == identity.SCHEME.lower():
+        return await services.identities.by_certificate(
+            cluster, credential.strip(), lambda host: is_our_host(host, scope, services)
+        )
+    found = await services.identities.by_token(cluster, credential.strip()) if scheme.lower() == "bearer" else None
+    if found is None:
         raise UnauthenticatedError(
             f"the executor token is not valid for {cluster}",
             hint=f"check KUBENTLY_TOKEN and the cluster id; kubently token create {cluster} makes a token",
         )
-    return cluster, digest
+    return found
+
+
+async def _by_client_certificate(scope: Scope, services: Services, cluster: ClusterId) -> Admitted | None:
+    settings = services.settings
+    if settings.client_certs == "off":
+        return None
+    own = listen.client_certificate(scope)
+    shown = own or forwarded.client_certificate(scope, settings.client_cert_header, settings.trusted_proxies)
+    if shown is not None:
+        return await services.identities.by_client_certificate(cluster, shown, is_verified=own is not None)
+    if settings.client_certs == "require":
+        raise ClientCertificateMissingError(
+            f"this API lets executors in by client certificate only, and none came for {cluster}",
+            hint="set KUBENTLY_CLIENT_CERT and KUBENTLY_CLIENT_KEY; where a proxy ends TLS it must ask for the "
+            "certificate and hand it on",
+        )
+    return None
+
+
+def is_our_host(host: str, scope: Scope, services: Services) -> bool:
+    """Whether an executor that dialled *host* meant this API."""
+    name = requests.host_name(host)
+    hosts = services.settings.hosts
+    return name in hosts if hosts else name == requests.host_name(requests.header(scope, b"host"))
 
 
 async def _refuse(scope: Scope, send: Send, error: KubentlyError) -> None:

@@ -26,6 +26,12 @@ def header(scope: Scope, name: bytes) -> str:
     return ""
 
 
+def host_name(host: str) -> str:
+    """The name of a Host header in lower case, without port and brackets."""
+    host = host.lower()
+    return (host.rpartition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]) or host
+
+
 def take_request_id(scope: Scope) -> str:
     """The caller's X-Request-Id where it is sane, else a new one."""
     given = header(scope, b"x-request-id")

@@ -7,12 +7,21 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import anyio
 
 from kubently.api.metrics import Metrics
-from kubently.auth import ApiKeys, ExecutorTokens, KubeTokens
+from kubently.auth import (
+    ApiKeys,
+    Blocklist,
+    Enrolments,
+    ExecutorTokens,
+    Identities,
+    KubeTokens,
+    open_authority,
+    read_certificates,
+)
 from kubently.broker import Admission, Audit, Commands, Diagnoses, KubernetesRequests, Policies
 from kubently.errors import KubentlyError
 from kubently.fleet import Fleet, Registry
@@ -35,6 +44,7 @@ class Services:
     store: Store
     keys: ApiKeys
     tokens: ExecutorTokens
+    identities: Identities
     kube_tokens: KubeTokens
     fleet: Fleet
     audit: Audit
@@ -70,6 +80,7 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
             fleet = Fleet(registry, heartbeat, tasks, clock=time.monotonic)
             audit = Audit(store, now=lambda: datetime.now(UTC))
             tokens = ExecutorTokens(store, folder=settings.tokens_dir)
+            identities = await _open_identities(settings, store, tokens)
             metrics = Metrics()
             metrics.connections.set_function(fleet.sessions)
             metrics.streams.set_function(fleet.streams)
@@ -79,14 +90,16 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
             metrics.count_refusals(commands.slots)
             metrics.count_refusals(kubernetes.slots)
             tasks.start_soon(heartbeat.run)
-            tasks.start_soon(_cut_revoked_on_hint, store, tokens, fleet)
-            tasks.start_soon(_cut_revoked_in_turn, tokens, fleet)
+            for prefix in identities.hints:
+                tasks.start_soon(_cut_revoked_on_hint, store, prefix, identities, fleet)
+            tasks.start_soon(_cut_revoked_in_turn, identities, fleet)
             keys = ApiKeys(store, now=lambda: datetime.now(UTC), admin_key=settings.admin_key)
             yield Services(
                 settings=settings,
                 store=store,
                 keys=keys,
                 tokens=tokens,
+                identities=identities,
                 kube_tokens=KubeTokens(store, keys),
                 fleet=fleet,
                 audit=audit,
@@ -104,19 +117,35 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
             await store.aclose()
 
 
-async def _cut_revoked_on_hint(store: Store, tokens: ExecutorTokens, fleet: Fleet) -> None:
-    async for _ in store.subscribe("executor:token:"):
-        await _cut_revoked(tokens, fleet)
+async def _open_identities(settings: ApiSettings, store: Store, tokens: ExecutorTokens) -> Identities:
+    def now() -> datetime:
+        return datetime.now(UTC)
+
+    lifetime = timedelta(seconds=settings.executor_cert_lifetime)
+    authority = await open_authority(store, settings.executor_ca, lifetime=lifetime, now=now)
+    return Identities(
+        store,
+        tokens,
+        Enrolments(store, now=now),
+        Blocklist(store, now=now),
+        authority,
+        client_authorities=read_certificates(settings.client_ca) if settings.client_ca else (),
+    )
 
 
-async def _cut_revoked_in_turn(tokens: ExecutorTokens, fleet: Fleet) -> None:
+async def _cut_revoked_on_hint(store: Store, prefix: str, identities: Identities, fleet: Fleet) -> None:
+    async for _ in store.subscribe(prefix):
+        await _cut_revoked(identities, fleet)
+
+
+async def _cut_revoked_in_turn(identities: Identities, fleet: Fleet) -> None:
     while True:
         await anyio.sleep(REVOCATION_POLL)
-        await _cut_revoked(tokens, fleet)
+        await _cut_revoked(identities, fleet)
 
 
-async def _cut_revoked(tokens: ExecutorTokens, fleet: Fleet) -> None:
+async def _cut_revoked(identities: Identities, fleet: Fleet) -> None:
     try:
-        await fleet.cut_revoked(tokens.is_current)
+        await fleet.cut_revoked(identities.is_current)
     except KubentlyError as error:
-        log.warning("executor tokens could not be checked", extra={"reason": str(error)})
+        log.warning("executor credentials could not be checked", extra={"reason": str(error)})

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Protocol
+
+import anyio
 
 
 class Credentials(Protocol):
@@ -28,12 +32,15 @@ class Credentials(Protocol):
 class StaticToken:
     """The token of the deployment guide, which another program made and handed out."""
 
-    def __init__(self, token: str) -> None:
-        self._headers = {"Authorization": f"Bearer {token}"}
+    def __init__(self, token: str, file: Path | None = None) -> None:
+        self._token, self._file = token, file
 
     async def headers(self) -> Mapping[str, str]:
-        """The token."""
-        return self._headers
+        """The token, from its file where it has one: a rotated token needs no restart."""
+        if self._file is not None:
+            with contextlib.suppress(OSError, UnicodeDecodeError):  # being replaced: what was read before may still do
+                self._token = (await anyio.Path(self._file).read_text()).strip() or self._token
+        return {"Authorization": f"Bearer {self._token}"} if self._token else {}
 
     def received(self, payload: bytes, send: Callable[[bytes], None], *, host: str) -> None:
         """A token has nothing to prove."""

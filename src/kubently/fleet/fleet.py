@@ -12,7 +12,9 @@ import anyio
 from anyio.abc import TaskGroup
 
 from kubently import wire
+from kubently.auth import Admitted
 from kubently.errors import ExecutorOfflineError, KubentlyError, TooManyCommandsError
+from kubently.fleet.gate import Gate
 from kubently.fleet.hello import Hello, parse
 from kubently.fleet.registry import Registration, Registry
 from kubently.schema import Cluster, ClusterId, ClusterState, ExecutorInfo
@@ -28,6 +30,9 @@ GRACE = 5.0
 MAX_SESSIONS = 8
 """Sessions of one cluster at once: a pair of executors needs two, and restarts leave some that are half-open."""
 
+MAX_ARRIVING = 16
+"""Sessions of one cluster that have not said or proven yet who they are."""
+
 Fields = Iterable[wire.Field]
 
 
@@ -36,10 +41,16 @@ class Connected:
     """One session that has said who it is."""
 
     session: Session
-    cluster: ClusterId
-    token_digest: str
+    admitted: Admitted
     hello: Hello = field(default_factory=Hello)
+    is_settled: bool = False
+    """Whether its SETTINGS came."""
     connected_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def cluster(self) -> ClusterId:
+        """Whose it is."""
+        return self.admitted.cluster
 
     @property
     def instance(self) -> str:
@@ -58,8 +69,8 @@ class Fleet:
         self._tasks = tasks
         self._clock = clock
         self._sessions: dict[ClusterId, list[Connected]] = {}
-        self._arriving: set[Connected] = set()
-        """Those whose SETTINGS have not come: they serve nothing, and are cut like the others."""
+        self._arriving: dict[Connected, None] = {}
+        """Those whose SETTINGS or proof have not come, oldest first: they serve nothing, and are cut like others."""
         self._gone_at: dict[ClusterId, float] = {}
         self._problems: dict[ClusterId, str] = {}
         self._arrival = anyio.Event()
@@ -67,38 +78,54 @@ class Fleet:
 
     # ------------------------------------------------------------------ executors
 
-    def accept(self, cluster: ClusterId, link: Link, *, token_digest: str) -> Session:
-        """Begin a session over *link* for an executor that proved to be *cluster*'s; it counts once it is settled."""
+    def accept(self, admitted: Admitted, link: Link) -> Session:
+        """Begin a session over *link*; it counts once it is settled and has proven what *admitted* wants proven."""
         session = Session(
             wire.Role.CONTROL,
             link,
             clock=self._clock,
             info={"ping_after": self._heartbeat.ping_after},
-            on_settled=lambda info: self._settled(connected, info),
+            on_settled=lambda info: self._settled(connected, gate, info),
+            on_auth=lambda payload: gate.heard(payload),
             on_closed=lambda reason: self._closed(connected, reason),
         )
-        connected = Connected(session, cluster, token_digest)
-        self._arriving.add(connected)
+        connected = Connected(session, admitted)
+        gate = Gate(admitted, session, self._tasks, on_proven=lambda: self._arrived(connected))
+        self._bound_arriving(admitted.cluster)
+        self._arriving[connected] = None
         self._heartbeat.watch(session)
         session.flush()
         return session
 
-    def _settled(self, connected: Connected, info: Mapping[str, Any]) -> None:
-        cluster, known = connected.cluster, self._registry.get(connected.cluster)
-        self._arriving.discard(connected)
-        connected.hello = hello = parse(info)
+    def _bound_arriving(self, cluster: ClusterId) -> None:
+        """Who has a certificate but not its key could open session after session: the oldest make way."""
+        arriving = [c for c in self._arriving if c.cluster == cluster]
+        for connected in arriving[: max(0, len(arriving) + 1 - MAX_ARRIVING)]:
+            connected.session.close("too many sessions of this cluster are arriving", code=1013)
+
+    def _settled(self, connected: Connected, gate: Gate, info: Mapping[str, Any]) -> None:
+        connected.hello = parse(info)
+        connected.is_settled = True
+        if gate.is_open:
+            self._arrived(connected)
+
+    def _arrived(self, connected: Connected) -> None:
+        if not connected.is_settled:
+            return  # proven before it said who it is
+        cluster, known, hello = connected.cluster, self._registry.get(connected.cluster), connected.hello
+        self._arriving.pop(connected, None)
         uid = hello.kube_system_uid
         if known and known.kube_system_uid and uid and known.kube_system_uid != uid:
-            problem = (
-                f"an executor of another cluster (kube-system {uid}) asks for the id {cluster}, "
-                f"which belongs to kube-system {known.kube_system_uid}"
-            )
-            self._problems[cluster] = problem
-            log.error("two clusters use one id", extra={"cluster": cluster, "problem": problem})
-            # A close frame has room for 123 bytes.
-            told = "another cluster has this id: check KUBENTLY_CLUSTER_ID and the executor's kubeconfig"
-            connected.session.close(told, code=4409)
-            return
+            foreign = [c for c in self._sessions.get(cluster, ()) if c.hello.kube_system_uid not in ("", uid)]
+            # A key that is live elsewhere was copied with its Secret: it proves nothing about which cluster is right.
+            if not connected.admitted.is_key_bound or any(c.admitted.is_key_bound for c in foreign):
+                self._refuse_foreign(connected, known.kube_system_uid)
+                return
+            log.error("a proven key moves an id", extra={"cluster": cluster, "from": known.kube_system_uid, "to": uid})
+            for other in foreign:
+                other.session.close("an executor that proved its key has this id, in another cluster", code=4409)
+        if not uid:
+            log.warning("an executor does not know its cluster's uid", extra={"cluster": cluster})
         uid = uid or (known.kube_system_uid if known else "")
         self._problems.pop(cluster, None)
         self._registry.remember(Registration(cluster, hello.labels, datetime.now(UTC), uid))
@@ -110,6 +137,19 @@ class Fleet:
         log.info("executor connected", extra={"cluster": cluster, "version": hello.version})
         if self._draining:
             connected.session.drain("the API stops")
+
+    def _refuse_foreign(self, connected: Connected, owner: str) -> None:
+        """Turn away an executor of another cluster than the id belongs to: a copied manifest, most likely."""
+        cluster, uid = connected.cluster, connected.hello.kube_system_uid
+        problem = (
+            f"an executor of another cluster (kube-system {uid}) asks for the id {cluster}, "
+            f"which belongs to kube-system {owner}; kubently cluster reset {cluster} gives it to the next that comes"
+        )
+        self._problems[cluster] = problem
+        log.error("two clusters use one id", extra={"cluster": cluster, "problem": problem})
+        # A close frame has room for 123 bytes.
+        told = "another cluster has this id: check KUBENTLY_CLUSTER_ID and the executor's kubeconfig"
+        connected.session.close(told, code=4409)
 
     def _retire(self, newest: Connected) -> None:
         """Close what *newest* replaces: its executor's earlier sessions are half-open, and their number is bounded."""
@@ -123,7 +163,7 @@ class Fleet:
             connected.session.close(f"more than {MAX_SESSIONS} executors of {newest.cluster} are connected", code=4409)
 
     def _closed(self, connected: Connected, reason: str) -> None:
-        self._arriving.discard(connected)
+        self._arriving.pop(connected, None)
         sessions = self._sessions.get(connected.cluster, [])
         if connected not in sessions:
             return
@@ -142,11 +182,12 @@ class Fleet:
             log.warning("a cluster's record was not stored", extra={"cluster": cluster, "reason": str(error)})
 
     async def cut_revoked(self, is_current: Callable[[ClusterId, str], Awaitable[bool]]) -> None:
-        """Close every session whose token *is_current* does not know any more."""
+        """Close every session whose credential *is_current* does not know any more."""
         for connected in [*self._arriving, *(c for sessions in self._sessions.values() for c in sessions)]:
-            if not await is_current(connected.cluster, connected.token_digest):
-                log.warning("executor token revoked", extra={"cluster": connected.cluster})
-                connected.session.close("the executor token was revoked", code=4401)
+            if not await is_current(connected.cluster, connected.admitted.credential):
+                what = "certificate" if connected.admitted.is_key_bound else "token"
+                log.warning(f"executor {what} revoked", extra={"cluster": connected.cluster})
+                connected.session.close(f"the executor {what} was revoked", code=4401)
 
     async def forget(self, cluster: ClusterId) -> bool:
         """Cut the cluster's sessions and remove its registration; says whether it was known."""

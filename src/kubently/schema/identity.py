@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
+from pydantic import Field
+
 from kubently.schema.base import Frozen
 
 
@@ -114,3 +116,56 @@ class KubernetesToken(Frozen):
     token: str
     expires_in: float
     """Seconds from now; relative, because clocks differ."""
+
+
+class EnrolmentRequest(Frozen):
+    """A cluster whose executor is to enrol."""
+
+    ttl_seconds: float = Field(default=3600, ge=60, le=30 * 24 * 3600)
+    """How long the token may be used."""
+    kube_system_uid: str = Field(default="", max_length=256)
+    """Uid of the cluster's namespace kube-system, where it is known: no other cluster can use the token then."""
+
+
+class NewEnrolment(Frozen):
+    """An enrolment token that was made; it is never shown again."""
+
+    cluster: str
+    token: str
+    expires_at: datetime
+
+
+class ExecutorEnrolment(Frozen):
+    """What an executor sends to be enrolled, with the enrolment token as bearer."""
+
+    cluster: str
+    request: str
+    """Certificate request (PKCS #10), PEM."""
+    kube_system_uid: str = ""
+
+
+class ExecutorCertificate(Frozen):
+    """An executor's certificate, as its API issued it."""
+
+    certificate: str
+    """PEM."""
+    authority: str
+    """The CA's certificates, PEM."""
+
+
+class BlockRequest(Frozen):
+    """A certificate to block."""
+
+    fingerprint: str
+    """SHA-256 of its DER, hexadecimal."""
+    reason: str = Field(default="", max_length=200)
+
+
+class BlockedCertificate(Frozen):
+    """A certificate that lets nobody in any more."""
+
+    fingerprint: str
+    by: str
+    """Name of the principal that blocked it."""
+    reason: str = ""
+    at: datetime
