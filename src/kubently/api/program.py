@@ -32,6 +32,8 @@ class Serving:
     services: Services
     port: int
     metrics_port: int | None = None
+    tls_port: int | None = None
+    """Of the TLS listener beside the plain one, where there is one."""
 
 
 @contextlib.asynccontextmanager
@@ -43,13 +45,16 @@ async def serve(settings: ApiSettings, *, drain_grace: float = DRAIN_GRACE) -> A
         edge = Edge(services)
         certificate = await stack.enter_async_context(_certificate(settings, services))
         tls = certificate.context if certificate else None
-        port = await stack.enter_async_context(listen(edge, settings.listen, tls=tls))
-        metrics_port = None
+        port = await stack.enter_async_context(listen(edge, settings.listen, tls=None if settings.tls_listen else tls))
+        tls_port = metrics_port = None
+        if settings.tls_listen:
+            tls_port = await stack.enter_async_context(listen(edge, settings.tls_listen, tls=tls))
         if settings.metrics_listen:
             metrics_port = await stack.enter_async_context(listen(MetricsApp(services), settings.metrics_listen))
         stack.push_async_callback(services.fleet.drain, drain_grace)
-        log.info("listening", extra={"host": settings.listen[0], "port": port, "tls": settings.tls_cert is not None})
-        yield Serving(services, port, metrics_port)
+        ports = {"port": port, "tls": tls is not None, "tls_port": tls_port}
+        log.info("listening", extra={"host": settings.listen[0], **ports})
+        yield Serving(services, port, metrics_port, tls_port)
 
 
 @contextlib.asynccontextmanager
@@ -58,7 +63,13 @@ async def _certificate(settings: ApiSettings, services: Services) -> AsyncIterat
     if settings.tls_cert is None or settings.tls_key is None:
         yield None
         return
-    certificate = trust.ServedCertificate(settings.tls_cert, settings.tls_key)
+    wanted = settings.client_certs != "off"
+    certificate = trust.ServedCertificate(
+        settings.tls_cert,
+        settings.tls_key,
+        client_ca=services.identities.authority if wanted else "",
+        client_ca_file=settings.client_ca if wanted else None,
+    )
     metrics = services.metrics
     metrics.certificate_end.labels(certificate="served").set_function(lambda: certificate.not_after.timestamp())
     metrics.certificate_broken.labels(certificate="served").set_function(lambda: bool(certificate.problem))

@@ -39,6 +39,16 @@ class Enrolments:
         await self._store.put(_name(token), json.dumps(record).encode(), ttl=ttl)
         return token, expires
 
+    async def require_known(self, token: str, cluster: ClusterId) -> bytes:
+        """The record of *token*, used or not. Raises EnrolmentTokenError."""
+        stored = await self._store.get(_name(token)) if _TOKEN.fullmatch(token) else None
+        if stored is None:
+            raise EnrolmentTokenError(
+                f"the enrolment token for {cluster} is not known: it expired, was revoked, or was never made here",
+                hint=f"kubently cluster add {cluster} makes a new one; it needs no other change in the cluster",
+            )
+        return stored
+
     async def redeem(
         self, token: str, cluster: ClusterId, request: x509.CertificateSigningRequest, *, kube_system_uid: str
     ) -> None:
@@ -49,12 +59,7 @@ class Enrolments:
             )
         ).hexdigest()
         while True:
-            stored = await self._store.get(_name(token)) if _TOKEN.fullmatch(token) else None
-            if stored is None:
-                raise EnrolmentTokenError(
-                    f"the enrolment token for {cluster} is not known: it expired, was revoked, or was never made here",
-                    hint=f"kubently cluster add {cluster} makes a new one; it needs no other change in the cluster",
-                )
+            stored = await self.require_known(token, cluster)
             record = json.loads(stored)
             self._require_fitting(record, cluster, kube_system_uid)
             if record["used_by"] == key:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -196,6 +196,15 @@ class Fleet:
             connected.session.close("the cluster was removed", code=4401)
         self._gone_at.pop(cluster, None)
         return await self._registry.forget(cluster)
+
+    async def reset(self, cluster: ClusterId) -> None:
+        """Cut the cluster's sessions and forget which cluster the id belongs to: the next that comes has it."""
+        for connected in [*self._sessions.get(cluster, ()), *(c for c in self._arriving if c.cluster == cluster)]:
+            connected.session.close("the cluster was reset", code=4401)
+        self._problems.pop(cluster, None)
+        if known := self._registry.get(cluster):
+            self._registry.remember(replace(known, kube_system_uid=""))
+            await self._registry.save(cluster)
 
     async def drain(self, timeout: float) -> None:
         """Tell all executors to go elsewhere, wait for open streams at most *timeout* seconds, then close."""

@@ -8,7 +8,16 @@ from kubently.api.routes.context import Here
 from kubently.auth import ExecutorTokens, grants
 from kubently.broker import fanout
 from kubently.errors import NotFoundError
-from kubently.schema import Cluster, ClusterId, Permission, PolicyAnswer, PolicyQuestion, parse_cluster_id
+from kubently.schema import (
+    Cluster,
+    ClusterId,
+    EnrolmentRequest,
+    NewEnrolment,
+    Permission,
+    PolicyAnswer,
+    PolicyQuestion,
+    parse_cluster_id,
+)
 
 router = APIRouter(prefix="/api/v1/clusters", tags=["clusters"])
 
@@ -40,9 +49,32 @@ async def delete_cluster(cluster_id: str, here: Here) -> None:
     await here.record("cluster.delete", cluster, cluster=cluster)
     # The tokens first: an executor that dials in between would bring the cluster back.
     revoked = await _revoke_all(here.services.tokens, cluster)
+    await here.services.identities.end(cluster)
     known = await here.services.fleet.forget(cluster)
     if not known and not revoked:
         raise grants.unknown_cluster(cluster)
+
+
+@router.post("/{cluster_id}/enrolments", status_code=201, summary="Make an enrolment token for a cluster's executor")
+async def create_enrolment(cluster_id: str, wish: EnrolmentRequest, here: Here) -> NewEnrolment:
+    """Good once, for a certificate of the executor's own. The secret is shown once and stored as a digest."""
+    cluster = here.require_on(cluster_id, Permission.MANAGE)
+    await here.record("enrolment.create", cluster, cluster=cluster)
+    enrolments = here.services.identities.enrolments
+    token, expires = await enrolments.create(cluster, ttl=wish.ttl_seconds, kube_system_uid=wish.kube_system_uid)
+    return NewEnrolment(cluster=cluster, token=token, expires_at=expires)
+
+
+@router.post("/{cluster_id}/reset", status_code=204, summary="Let another cluster take this id")
+async def reset_cluster(cluster_id: str, here: Here) -> None:
+    """Ends its certificates and enrolment tokens, cuts its sessions and forgets which cluster the id belonged to.
+
+    Executor tokens stay; the next executor that comes has the id.
+    """
+    cluster = here.require_on(cluster_id, Permission.MANAGE)
+    await here.record("cluster.reset", cluster, cluster=cluster)
+    await here.services.identities.end(cluster)
+    await here.services.fleet.reset(cluster)
 
 
 @router.post("/{cluster_id}/policy-tests", summary="Say what decides about a request, without sending it")
