@@ -184,7 +184,12 @@ class Possession:
         self._is_ours = is_ours
         self._renew = renew
         self._challenge: identity.Challenge | None = identity.Challenge(secrets.token_hex(32), secrets.token_hex(8))
-        self.challenge = identity.encode_words("challenge", self._challenge)
+        self.challenge = identity.encode(
+            "challenge",
+            nonce=self._challenge.nonce,
+            session=self._challenge.session,
+            certificate=identity.fingerprint(certificate),
+        )
         """The first AUTH frame to send."""
         self.is_proven = False
 

@@ -14,8 +14,10 @@ import yaml
 from kubently.errors import ConfigError
 from kubently.executor.apiserver import ApiServer
 from kubently.executor.app import ExecutorApp
+from kubently.executor.enrolment import make_credentials
 from kubently.executor.explain import Explainer
 from kubently.executor.health import HealthApp
+from kubently.executor.identity import Identity
 from kubently.executor.kubeapi import KubeApi
 from kubently.executor.kubectl import Kubectl, find_kubectl
 from kubently.executor.native import Native, Roads
@@ -72,11 +74,20 @@ async def run(
         outcomes = Outcomes(clock=time.monotonic)
         explainer = Explainer(kube_api, native)
         app = ExecutorApp(kube_api, Roads(native, kubectl), outcomes, explainer, secrets=rules.secrets)
-        supervisor = Supervisor(settings, app, api_server, capabilities=_capabilities(settings, sandbox, rules))
+        credentials = make_credentials(settings, api_server)
+        supervisor = Supervisor(
+            settings,
+            app,
+            api_server,
+            capabilities=_capabilities(settings, sandbox, rules),
+            credentials=credentials,
+        )
         await stack.enter_async_context(proxy.serve())
         if settings.health_listen:
             await stack.enter_async_context(listen(HealthApp(supervisor), settings.health_listen))
         async with anyio.create_task_group() as tasks:
+            if isinstance(credentials, Identity):
+                tasks.start_soon(credentials.run)
             tasks.start_soon(supervisor.run)
             await stop.wait()
             await supervisor.stop(drain_grace)

@@ -17,6 +17,7 @@ from anyio.abc import TaskGroup
 from kubently import __version__, trust, wire
 from kubently.errors import ConfigError, KubentlyError, TunnelClosedError
 from kubently.executor.apiserver import ApiServer
+from kubently.executor.cluster import describe
 from kubently.executor.credentials import Credentials, StaticToken
 from kubently.executor.metrics import CONNECTED, DIALS, TLS_UNVERIFIED, TRUST_RELOAD_FAILURES
 from kubently.schema import problems
@@ -222,13 +223,7 @@ class Supervisor:
         DIALS.labels(result=result, road="proxy" if self._proxy else "direct").inc()
 
     async def _describe(self) -> Mapping[str, Any]:
-        version, uid = "", ""
-        try:
-            version = str((await self._get(b"/version")).get("gitVersion", ""))
-            metadata = (await self._get(b"/api/v1/namespaces/kube-system")).get("metadata")
-            uid = str(metadata.get("uid", "")) if isinstance(metadata, dict) else ""
-        except (KubentlyError, ValueError, RecursionError) as error:
-            log.warning("the cluster's API server does not answer", extra={"reason": str(error)})
+        version, uid = await describe(self._api_server)
         return {
             "version": __version__,
             "instance": self._settings.instance,
@@ -238,19 +233,6 @@ class Supervisor:
             "kube_system_uid": uid,
             "capabilities": {**self._capabilities, **({"proxy": str(self._proxy)} if self._proxy else {})},
         }
-
-    async def _get(self, path: bytes) -> Mapping[str, Any]:
-        response = await self._api_server.request(b"GET", path, [(b"accept", b"application/json")])
-        try:
-            body = b""
-            while chunk := await response.read():
-                body += chunk
-                if len(body) > 1024 * 1024:
-                    raise ValueError("the answer is too large")
-        finally:
-            response.close()
-        answer = json.loads(body) if response.status == 200 else {}
-        return answer if isinstance(answer, dict) else {}
 
 
 def explain(

@@ -11,7 +11,7 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from cryptography import x509
@@ -159,11 +159,6 @@ def is_proven(certificate: x509.Certificate, challenge: Challenge, cluster: Clus
 def encode(kind: str, **words: Any) -> bytes:
     """The payload of an AUTH frame: JSON with its kind."""
     return json.dumps({"kind": kind, **words}).encode()
-
-
-def encode_words(kind: str, words: Challenge | Proof) -> bytes:
-    """The payload of an AUTH frame that carries *words*."""
-    return encode(kind, **asdict(words))
 
 
 def decode(payload: bytes) -> Mapping[str, str]:
