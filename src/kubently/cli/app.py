@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "kubectl": ("kubently.cli.commands.kubeconfig:kubectl", "Run your own kubectl once against a cluster."),
     "credential": ("kubently.cli.commands.kubeconfig:credential", "Print a token for kubectl."),
     "policy": ("kubently.cli.commands.policy:policy", "Say which rule decides about a request."),
+    "cluster": ("kubently.cli.commands.cluster:cluster", "Add, reset and remove clusters; block certificates."),
     "token": ("kubently.cli.commands.token:token", "Make, rotate, revoke and list executor tokens."),
     "key": ("kubently.cli.commands.key:key", "Make, revoke and list API keys."),
     "audit": ("kubently.cli.commands.audit:audit", "Read the audit log."),
