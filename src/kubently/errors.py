@@ -18,12 +18,15 @@
     ├── FleetError
     │   ├── ClusterNotFoundError
     │   ├── ClusterConflictError
-    │   └── ExecutorOfflineError
+    │   ├── ExecutorOfflineError
+    │   └── ApiDrainingError
     ├── TunnelError
     │   ├── LocalProtocolError
     │   ├── RemoteProtocolError
     │   ├── StreamResetError
-    │   └── TunnelClosedError
+    │   ├── TunnelClosedError
+    │   ├── TunnelSessionGoneError
+    │   └── UpgradeStrippedError
     ├── CommandError
     │   ├── CommandInvalidError
     │   ├── CommandDeniedError
@@ -183,6 +186,13 @@ class ExecutorOfflineError(FleetError):
     retryable = True
 
 
+class ApiDrainingError(FleetError):
+    """This replica of the API stops and takes no new sessions."""
+
+    code = "api-draining"
+    retryable = True
+
+
 class TunnelError(KubentlyError):
     """Base of failures of the tunnel."""
 
@@ -212,6 +222,19 @@ class TunnelClosedError(TunnelError):
 
     code = "tunnel-closed"
     retryable = True
+
+
+class TunnelSessionGoneError(TunnelError):
+    """The long-poll session is over or was never here: another replica may have it."""
+
+    code = "tunnel-session-gone"
+    retryable = True
+
+
+class UpgradeStrippedError(TunnelError):
+    """An executor asked for a WebSocket, and what arrived was a plain request: something between took that out."""
+
+    code = "upgrade-stripped"
 
 
 class CommandError(KubentlyError):

@@ -49,12 +49,12 @@ async def test_metrics_need_a_key_on_the_main_port_and_none_on_their_own(tmp_pat
 
         text = (await fleet.http.get("/metrics")).text
 
-        assert "kubently_tunnel_connections 1.0" in text
+        assert 'kubently_tunnel_connections{transport="websocket"} 1.0' in text
         assert 'kubently_commands_total{ending="exited"} 1.0' in text
         assert 'kubently_tunnel_accepts_total{result="ok"} 1.0' in text
         own = f"http://127.0.0.1:{fleet.serving.metrics_port}"
         async with httpx.AsyncClient(base_url=own, trust_env=False) as nobody:
-            assert "kubently_tunnel_connections 1.0" in (await nobody.get("/metrics")).text
+            assert 'kubently_tunnel_connections{transport="websocket"} 1.0' in (await nobody.get("/metrics")).text
             assert (await nobody.get("/healthz")).status_code == 200
             assert (await nobody.get("/api/v1/clusters")).status_code == 404
 

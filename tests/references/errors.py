@@ -51,6 +51,7 @@ _NEVER_SENT = ("api-unreachable", "tunnel-upgrade-refused", "tls-source", "tls-c
 """Codes of whoever dials: they have no status."""
 
 ADVICE: Mapping[str, str] = {
+    "api-draining": "Nothing: the executor tries again, and another replica or the next start takes it.",
     "api-unreachable": "Check the URL, the CA and whether the API runs; the sentence says which of them it is.",
     "apiserver-unreachable": "Check the executor's kubeconfig or service account, and that the API server runs.",
     "certificate-blocked": "Enrol anew, or `kubently cluster unblock FINGERPRINT`.",
@@ -92,7 +93,9 @@ ADVICE: Mapping[str, str] = {
     "tunnel-closed": "Try again; the executor dials anew by itself.",
     "tunnel-local-protocol": "A bug: report it with the request id.",
     "tunnel-remote-protocol": "Check that the executor and the API are of matching versions.",
+    "tunnel-session-gone": "Nothing for once: the executor begins a new session. Often: send it to one replica.",
     "tunnel-upgrade-refused": "Seen in the executor's log: check what stands between it and the API.",
+    "upgrade-stripped": "Let what stands before the API pass WebSocket upgrades; meanwhile executors use long-poll.",
     "unauthenticated": "Check the key or token; it may have been revoked.",
 }
 """What a person can do, by code; each error brings a more exact hint where it knows one."""

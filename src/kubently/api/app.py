@@ -18,7 +18,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from kubently import __version__, logs
-from kubently.api import connect, docs, enrol, health, kubeproxy, requests
+from kubently.api import connect, docs, enrol, health, kubeproxy, polls, requests
 from kubently.api.commands import CommandRoutes
 from kubently.api.routes import ROUTERS
 from kubently.api.routes.context import SCOPE_KEY, Context
@@ -96,6 +96,10 @@ class Edge:
         if answer := health.OPEN.get(path):  # by any name: the kubelet asks the pod by its address
             await answer(scope, send, self._services)
             return
+        if path in polls.PATHS:  # by any name, as WebSockets: a proxy may have changed it, and the token decides
+            await polls.serve(scope, receive, send, self._services)
+            return
+        polls.check_upgrade(scope)
         self._check_host(scope)
         if match := _KUBERNETES.fullmatch(scope["raw_path"]):
             await self._kubernetes(scope, receive, send, request_id, match[1], match[2] or b"/")

@@ -29,11 +29,10 @@ async def connect(scope: Scope, receive: Receive, send: Send, services: Services
     try:
         if SUBPROTOCOL not in scope.get("subprotocols", ()):
             raise InvalidRequestError(f"the subprotocol {SUBPROTOCOL} was not asked for", hint="update the executor")
+        services.fleet.require_open()
         admitted = await admit(scope, services)
     except KubentlyError as error:
-        services.metrics.accepts.labels(result=error.code).inc()
-        client = forwarded.client_address(scope, services.settings.trusted_proxies)
-        log.warning("executor refused", extra={"reason": str(error), "client": client})
+        note_refusal(scope, services, error)
         await _refuse(scope, send, error)
         return
     services.metrics.accepts.labels(result="ok").inc()
@@ -41,6 +40,13 @@ async def connect(scope: Scope, receive: Receive, send: Send, services: Services
     # Known to the fleet before anything else happens, so that a revocation from now on finds it.
     link.handler = services.fleet.accept(admitted, link)
     await link.serve(receive, send, subprotocol=SUBPROTOCOL)
+
+
+def note_refusal(scope: Scope, services: Services, error: KubentlyError) -> None:
+    """Count and log an executor that is not let in."""
+    services.metrics.accepts.labels(result=error.code).inc()
+    client = forwarded.client_address(scope, services.settings.trusted_proxies)
+    log.warning("executor refused", extra={"reason": str(error), "client": client})
 
 
 async def admit(scope: Scope, services: Services) -> Admitted:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from kubently.broker import Slots
+from kubently.schema import Transport
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -18,7 +22,9 @@ class Metrics:
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         GCCollector(registry=registry)
-        self.connections = Gauge("kubently_tunnel_connections", "Sessions that stand", registry=registry)
+        self.connections = Gauge(
+            "kubently_tunnel_connections", "Sessions that stand, by transport", ["transport"], registry=registry
+        )
         self.streams = Gauge("kubently_tunnel_streams", "Requests under way in tunnels", registry=registry)
         self.accepts = Counter(
             "kubently_tunnel_accepts", "Executors that dialled, by result", ["result"], registry=registry
@@ -48,6 +54,11 @@ class Metrics:
         self.limit_hits = Gauge(
             "kubently_limit_hits", "Refusals by a limit since the start", ["limit"], registry=registry
         )
+
+    def count_connections(self, sessions: Callable[[Transport], int]) -> None:
+        """Show how many sessions there are of each transport."""
+        for transport in Transport:
+            self.connections.labels(transport=transport.value).set_function(partial(sessions, transport))
 
     def count_refusals(self, slots: Slots) -> None:
         """Show how often *slots* were all taken."""

@@ -28,6 +28,7 @@ from kubently.fleet import Fleet, Registry
 from kubently.settings import ApiSettings
 from kubently.store import Store, open_store
 from kubently.tunnel import Heartbeat
+from kubently.tunnel.transports.poll_server import Polls
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class Services:
     identities: Identities
     kube_tokens: KubeTokens
     fleet: Fleet
+    polls: Polls
     audit: Audit
     commands: Commands
     admission: Admission
@@ -82,7 +84,7 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
             tokens = ExecutorTokens(store, folder=settings.tokens_dir)
             identities = await _open_identities(settings, store, tokens)
             metrics = Metrics()
-            metrics.connections.set_function(fleet.sessions)
+            metrics.count_connections(fleet.sessions)
             metrics.streams.set_function(fleet.streams)
             admission = Admission(fleet, tokens)
             commands = Commands(fleet, admission, audit, store, max_per_cluster=settings.max_commands_per_cluster)
@@ -102,6 +104,7 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
                 identities=identities,
                 kube_tokens=KubeTokens(store, keys),
                 fleet=fleet,
+                polls=Polls(),
                 audit=audit,
                 commands=commands,
                 admission=admission,

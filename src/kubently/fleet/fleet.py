@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -13,11 +13,11 @@ from anyio.abc import TaskGroup
 
 from kubently import wire
 from kubently.auth import Admitted
-from kubently.errors import ExecutorOfflineError, KubentlyError, TooManyCommandsError
+from kubently.errors import ApiDrainingError, ExecutorOfflineError, KubentlyError, TooManyCommandsError
 from kubently.fleet.gate import Gate
 from kubently.fleet.hello import Hello, parse
 from kubently.fleet.registry import Registration, Registry
-from kubently.schema import Cluster, ClusterId, ClusterState, ExecutorInfo
+from kubently.schema import Cluster, ClusterId, ClusterState, ExecutorInfo, SessionInfo, Transport
 from kubently.tunnel import Heartbeat, Link, Session, Stream
 
 log = logging.getLogger(__name__)
@@ -27,8 +27,9 @@ RECENT = 60.0
 GRACE = 5.0
 """Seconds that a request waits for a cluster that was here a moment ago."""
 
-MAX_SESSIONS = 8
-"""Sessions of one cluster at once: a pair of executors needs two, and restarts leave some that are half-open."""
+MAX_SESSIONS = 24
+"""Sessions of one cluster at once: two executors with four lanes each, twice while each lane is replaced, and some that
+restarts left half-open."""
 
 MAX_ARRIVING = 16
 """Sessions of one cluster that have not said or proven yet who they are."""
@@ -43,6 +44,7 @@ class Connected:
     session: Session
     admitted: Admitted
     hello: Hello = field(default_factory=Hello)
+    transport: Transport = Transport.WEBSOCKET
     is_settled: bool = False
     """Whether its SETTINGS came."""
     connected_at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -56,6 +58,11 @@ class Connected:
     def instance(self) -> str:
         """Random name of the executor's run."""
         return self.hello.instance
+
+    @property
+    def lane(self) -> tuple[str, str]:
+        """What no two live sessions have in common: the executor's run and its name for the session."""
+        return self.hello.instance, self.hello.lane
 
 
 class Fleet:
@@ -78,7 +85,12 @@ class Fleet:
 
     # ------------------------------------------------------------------ executors
 
-    def accept(self, admitted: Admitted, link: Link) -> Session:
+    def require_open(self) -> None:
+        """Raise ApiDrainingError once `drain` has begun: who came now would have to leave at once."""
+        if self._draining:
+            raise ApiDrainingError("this API stops", hint="the executor dials again by itself", retry_after=1)
+
+    def accept(self, admitted: Admitted, link: Link, *, transport: Transport = Transport.WEBSOCKET) -> Session:
         """Begin a session over *link*; it counts once it is settled and has proven what *admitted* wants proven."""
         session = Session(
             wire.Role.CONTROL,
@@ -89,7 +101,7 @@ class Fleet:
             on_auth=lambda payload: gate.heard(payload),
             on_closed=lambda reason: self._closed(connected, reason),
         )
-        connected = Connected(session, admitted)
+        connected = Connected(session, admitted, transport=transport)
         gate = Gate(admitted, session, self._tasks, on_proven=lambda: self._arrived(connected))
         self._bound_arriving(admitted.cluster)
         self._arriving[connected] = None
@@ -152,15 +164,15 @@ class Fleet:
         connected.session.close(told, code=4409)
 
     def _retire(self, newest: Connected) -> None:
-        """Close what *newest* replaces: its executor's earlier sessions are half-open, and their number is bounded."""
+        """Close what *newest* replaces: an earlier session of its lane is half-open; and the number is bounded."""
         others = [c for c in self._sessions[newest.cluster] if c is not newest]
         for connected in others:
-            if connected.instance == newest.instance and not connected.session.is_draining:
+            if connected.lane == newest.lane and not connected.session.is_draining:
                 connected.session.close("the executor connected again", code=4409)
         others = [c for c in others if not c.session.is_closed]
         others.sort(key=lambda c: c.session.last_received_at)
         for connected in others[: max(0, len(others) + 1 - MAX_SESSIONS)]:
-            connected.session.close(f"more than {MAX_SESSIONS} executors of {newest.cluster} are connected", code=4409)
+            connected.session.close(f"{newest.cluster} has more than {MAX_SESSIONS} sessions", code=4409)
 
     def _closed(self, connected: Connected, reason: str) -> None:
         self._arriving.pop(connected, None)
@@ -286,9 +298,10 @@ class Fleet:
                 return told
         return ""
 
-    def sessions(self) -> int:
-        """How many executors are connected."""
-        return sum(map(len, self._sessions.values()))
+    def sessions(self, transport: Transport | None = None) -> int:
+        """How many sessions stand, of one transport or of all; an executor has several."""
+        everyone = (c for sessions in self._sessions.values() for c in sessions)
+        return sum(transport in (None, c.transport) for c in everyone)
 
     def streams(self) -> int:
         """How many requests are under way."""
@@ -314,19 +327,39 @@ class Fleet:
             state=state,
             labels=dict(registration.labels),
             last_seen_at=datetime.now(UTC) if sessions else registration.last_seen_at,
-            executors=tuple(map(_executor_info, sessions)),
+            executors=_executor_infos(sessions),
             problem=self._problems.get(registration.cluster, ""),
         )
 
 
-def _executor_info(connected: Connected) -> ExecutorInfo:
-    hello = connected.hello
+def _executor_infos(sessions: Sequence[Connected]) -> tuple[ExecutorInfo, ...]:
+    """One entry for each executor, however many sessions it has."""
+    grouped: dict[str, list[Connected]] = {}
+    for connected in sessions:
+        grouped.setdefault(connected.instance, []).append(connected)
+    return tuple(map(_executor_info, grouped.values()))
+
+
+def _executor_info(sessions: Sequence[Connected]) -> ExecutorInfo:
+    hello = sessions[-1].hello
     return ExecutorInfo(
         instance=hello.instance,
         version=hello.version,
         kubernetes_version=hello.kubernetes_version,
         kube_system_uid=hello.kube_system_uid,
         capabilities=dict(hello.capabilities),
+        connected_at=sessions[0].connected_at,
+        rtt_seconds=min((c.session.rtt for c in sessions if c.session.rtt is not None), default=None),
+        sessions=tuple(map(_session_info, sessions)),
+    )
+
+
+def _session_info(connected: Connected) -> SessionInfo:
+    session = connected.session
+    return SessionInfo(
+        transport=connected.transport,
         connected_at=connected.connected_at,
-        rtt_seconds=connected.session.rtt,
+        draining=session.is_draining,
+        streams=session.open_streams,
+        rtt_seconds=session.rtt,
     )

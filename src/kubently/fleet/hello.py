@@ -26,6 +26,8 @@ class Hello:
 
     instance: str = ""
     """Random name of its run."""
+    lane: str = ""
+    """Its name for this session: a later session of that name takes its place."""
     version: str = ""
     kubernetes_version: str = ""
     kube_system_uid: str = ""
@@ -38,6 +40,7 @@ def parse(info: Mapping[str, Any]) -> Hello:
     labels = _pairs(info.get("labels"))
     return Hello(
         _text(info.get("instance")),
+        _text(info.get("lane")),
         _text(info.get("version")),
         _text(info.get("kubernetes_version")),
         _text(info.get("kube_system_uid")),

@@ -1,7 +1,7 @@
 """Types that cross a process border: their JSON form is the public API."""
 
 from kubently.schema.audit import AuditEvent, AuditPage, AuditRecord
-from kubently.schema.clusters import Cluster, ClusterState, ExecutorInfo
+from kubently.schema.clusters import Cluster, ClusterState, ExecutorInfo, SessionInfo, Transport
 from kubently.schema.commands import DEFAULT_TIMEOUT, MAX_TIMEOUT, Command, Ending, FleetCommand, Outcome
 from kubently.schema.findings import (
     Blind,
@@ -79,7 +79,9 @@ __all__ = [
     "Principal",
     "ResourceRef",
     "Role",
+    "SessionInfo",
     "Severity",
     "TokenInfo",
+    "Transport",
     "parse_cluster_id",
 ]

@@ -23,6 +23,27 @@ class ClusterState(StrEnum):
     """Registered, and no executor has come yet."""
 
 
+class Transport(StrEnum):
+    """What carries a session."""
+
+    WEBSOCKET = "websocket"
+    LONG_POLL = "long-poll"
+    """Ordinary requests, where something on the way passes no WebSocket."""
+
+
+class SessionInfo(Frozen):
+    """One connection of an executor."""
+
+    transport: Transport = Transport.WEBSOCKET
+    connected_at: datetime
+    draining: bool = False
+    """Whether it takes no new requests: another one stands in its place, or one end stops."""
+    streams: int = 0
+    """Requests under way."""
+    rtt_seconds: float | None = None
+    """Round trip of the last ping."""
+
+
 class ExecutorInfo(Frozen):
     """What an executor says of itself, and how it is connected."""
 
@@ -35,8 +56,11 @@ class ExecutorInfo(Frozen):
     """Uid of the namespace kube-system: a guard against two clusters with one id."""
     capabilities: dict[str, str] = Field(default_factory=dict)
     connected_at: datetime
+    """Beginning of the oldest of its sessions."""
     rtt_seconds: float | None = None
-    """Round trip of the last ping."""
+    """Round trip of the last ping, the shortest of its sessions'."""
+    sessions: tuple[SessionInfo, ...] = ()
+    """Its connections, the oldest first."""
 
 
 class Cluster(Frozen):

@@ -1,4 +1,4 @@
-"""A control plane and executors in one event loop, over real WebSockets on loopback."""
+"""A control plane and executors in one event loop, over real sockets on loopback."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 import httpx
@@ -17,14 +17,18 @@ from anyio.abc import TaskGroup
 from kubently import api, wire
 from kubently.schema import ClusterId, ClusterState
 from kubently.settings import ApiSettings
-from kubently.tunnel import Application, AsgiServer, Receive, Scope, Send, Session
-from kubently.tunnel.transports import websocket
+from kubently.tunnel import Application, AsgiServer, Link, LinkHandler, Receive, Scope, Send, Session
+from kubently.tunnel.transports import poll_client, websocket
 from kubently.wire import records
 
 ADMIN_KEY = "admin-key-for-tests"
 
 Handler = Callable[[Mapping[str, Any], Callable[[bytes], Awaitable[None]]], Awaitable[Mapping[str, Any] | None]]
 """Takes a command's request and a function that sends one record; gives the status, or None to break off."""
+
+
+class _Link(Link, Protocol):
+    def attach(self, handler: LinkHandler) -> None: ...
 
 
 class ScriptedExecutor:
@@ -79,14 +83,20 @@ class RunningFleet:
         """The API's address."""
         return f"http://127.0.0.1:{self.serving.port}"
 
-    async def dial(self, cluster: str, token: str, app: Application, **info: Any) -> Session:
-        """Connect an executor and wait until the fleet knows it; the newest of a cluster is kept in ``sessions``."""
-        link = await websocket.dial(
-            self.url.replace("http", "ws") + websocket.PATH,
-            headers={"Authorization": f"Bearer {token}", "X-Kubently-Cluster": cluster},
-            ssl=None,
-            timeout=5,
-        )
+    async def dial(
+        self, cluster: str, token: str, app: Application, *, url: str = "", long_poll: bool = False, **info: Any
+    ) -> Session:
+        """Connect an executor, at *url* where something stands in between.
+
+        The newest session of a cluster is kept in ``sessions``.
+        """
+        headers, url = {"Authorization": f"Bearer {token}", "X-Kubently-Cluster": cluster}, url or self.url
+        link: _Link
+        if long_poll:
+            link = await poll_client.dial(url, headers=headers, ssl=None, timeout=5, tasks=self.tasks)
+        else:
+            tunnel = url.replace("http", "ws") + websocket.PATH
+            link = await websocket.dial(tunnel, headers=headers, ssl=None, timeout=5)
         server = AsgiServer(app, self.tasks)
         told = {"version": "test", "instance": f"{cluster}-1", **info}
         session = Session(wire.Role.EXECUTOR, link, clock=time.monotonic, info=told, on_request=server.serve)
@@ -97,7 +107,7 @@ class RunningFleet:
         return session
 
     async def add(self, cluster: str, app: Application, **info: Any) -> Session:
-        """Make a token for a new cluster, connect it and wait for it."""
+        """Make a token for a new cluster, connect it and wait for it; *info* as in `dial`."""
         token = await self.serving.services.tokens.create(ClusterId(cluster))
         session = await self.dial(cluster, token, app, **info)
         await self.wait_for(lambda: self.state(cluster) is ClusterState.CONNECTED)

@@ -12,7 +12,7 @@ import contextlib
 import logging
 import ssl as tls
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import cast
 
 import anyio
@@ -28,10 +28,12 @@ from kubently.errors import TunnelClosedError
 from kubently.trust.proxies import Proxy
 from kubently.tunnel.asgi import Receive, Send
 from kubently.tunnel.link import WRITE_LIMIT, LinkHandler
-from kubently.tunnel.transports import proxied
+from kubently.tunnel.transports.opening import Road
 
 PATH = "/executor/v1/tunnel"
 SUBPROTOCOL = "kubently.v1"
+UPGRADE_HEADER = "X-Kubently-Upgrade"
+"""Says again that an upgrade is wanted: where it arrives alone, something on the way took the upgrade out."""
 MAX_MESSAGE = wire.MAX_PAYLOAD + 64
 
 
@@ -69,6 +71,8 @@ class _ClientLink(asyncio.Protocol):
         self._fragments: list[bytes] = []
         self._paused = False
         self._lost = False
+        self.was_cut = False
+        """Whether it was lost on the way, and neither end closed it."""
 
     # ------------------------------------------------------------------ Link
 
@@ -136,6 +140,7 @@ class _ClientLink(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True
+        self.was_cut = self._protocol.close_rcvd is None and self._protocol.close_sent is None
         if isinstance(exc, OSError) and not self.opened.done():
             self.opened.set_exception(exc)  # an alert after the handshake, say: the caller knows what it means
         self._protocol.receive_eof()
@@ -212,25 +217,20 @@ async def dial(
     timeout: float,
     server_hostname: str | None = None,
     proxy: Proxy | None = None,
+    on_connected: Callable[[], None] = lambda: None,
 ) -> _ClientLink:
     """Open a WebSocket to *url* (``wss`` or ``ws``) and return its link; the caller attaches a handler and closes it.
 
     *ssl* is for the server, and for a *proxy* that speaks TLS. *timeout* bounds each stage in seconds: connecting with
-    TLS, the same for the proxy, and the upgrade. Raises UpgradeRefusedError, TunnelClosedError, ProxyError, OSError
+    TLS, the same for the proxy, and the upgrade. *on_connected* is called between the two: what fails after it is the
+    upgrade. Raises UpgradeRefusedError, TunnelClosedError, ProxyError, OSError
     (including ``ssl.SSLError``) or TimeoutError.
     """
     uri = parse_uri(url)
-    link = _ClientLink(url, headers)
+    link = _ClientLink(url, {**headers, UPGRADE_HEADER: "websocket"})
     secure, name = (ssl, server_hostname or uri.host) if uri.secure else (None, None)
-    if proxy is not None:
-        await proxied.connect(
-            link, proxy, uri.host, uri.port, ssl=secure, server_hostname=name, proxy_ssl=ssl, timeout=timeout
-        )
-    else:
-        with anyio.fail_after(timeout):
-            await asyncio.get_running_loop().create_connection(
-                lambda: link, uri.host, uri.port, ssl=secure, server_hostname=name
-            )
+    await Road(uri.host, uri.port, secure, name, timeout, proxy, ssl).connect(link)
+    on_connected()
     try:
         with anyio.fail_after(timeout):
             await link.opened
