@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 
-import anyio
 from anyio.abc import TaskGroup
 
 from kubently.auth import PROOF_TIMEOUT, Admitted
@@ -29,7 +29,7 @@ class Gate:
         self._answering = False
         if self._possession:
             session.send_auth(self._possession.challenge)
-            tasks.start_soon(self._expect_proof)
+            self._deadline = asyncio.get_running_loop().call_later(PROOF_TIMEOUT, self._give_up)
 
     @property
     def is_open(self) -> bool:
@@ -51,6 +51,7 @@ class Gate:
             log.warning("executor refused", extra={"cluster": self._cluster, "reason": str(error)})
             self._session.close(error.message, code=4401)
         else:
+            self._deadline.cancel()
             self._on_proven()
 
     async def _answer(self, payload: bytes) -> None:
@@ -60,7 +61,6 @@ class Gate:
         if not self._session.is_closed:
             self._session.send_auth(answer)
 
-    async def _expect_proof(self) -> None:
-        await anyio.sleep(PROOF_TIMEOUT)
-        if not self.is_open:
+    def _give_up(self) -> None:
+        if not self._session.is_closed:
             self._session.close(f"no proof of the certificate's key came within {PROOF_TIMEOUT:.0f} s", code=4401)
