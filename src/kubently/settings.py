@@ -232,6 +232,17 @@ class ExecutorSettings:
     certificate."""
     token_file: Path | None = None
     """``KUBENTLY_TOKEN_FILE``: read anew at each dial, so that a rotated token needs no restart."""
+    more_api_urls: tuple[str, ...] = ()
+    """``KUBENTLY_API_URLS``: URLs of several APIs, comma-separated, the preferred first; ``KUBENTLY_API_URL``, where it
+    is set, stands before them."""
+    api_url_order: str = "ordered"
+    """``KUBENTLY_API_URL_ORDER``: ordered (the first that can be reached, and back to it when it returns) or nearest
+    (the one to which TCP and TLS take the least time)."""
+    transport: str = "auto"
+    """``KUBENTLY_TRANSPORT``: auto (WebSocket, and long-poll where no WebSocket gets through), websocket or long-poll
+    alone."""
+    sessions: int = 2
+    """``KUBENTLY_SESSIONS``: connections to the API at once, 1 to 4: what is sent while one is lost takes another."""
     identity_dir: Path | None = None
     """``KUBENTLY_IDENTITY_DIR``: folder for the executor's own key and certificate (tls.key, tls.crt), to enrol instead
     of using a token."""
@@ -268,6 +279,11 @@ class ExecutorSettings:
     timing: TimingSettings = TimingSettings()
     log: LogSettings = LogSettings()
 
+    @property
+    def api_urls(self) -> tuple[str, ...]:
+        """All URLs, the preferred first."""
+        return tuple(dict.fromkeys((self.api_url, *self.more_api_urls)))
+
     @classmethod
     def from_env(cls, environ: Environ) -> ExecutorSettings:
         """Read from *environ*. Raises ConfigError that names the variable."""
@@ -279,8 +295,13 @@ class ExecutorSettings:
         if secret and not _SECRET_NAME.fullmatch(secret):
             raise _bad("KUBENTLY_IDENTITY_SECRET", secret, "use namespace/name")
         has_key = bool(folder or secret or trust.client_cert)
+        first, *more = _urls(environ)
         return cls(
-            api_url=_url("KUBENTLY_API_URL", _required(environ, "KUBENTLY_API_URL")),
+            api_url=first,
+            more_api_urls=tuple(more),
+            api_url_order=_choice(environ, "KUBENTLY_API_URL_ORDER", ("ordered", "nearest")),
+            transport=_choice(environ, "KUBENTLY_TRANSPORT", ("auto", "websocket", "long-poll")),
+            sessions=int(_number(environ, "KUBENTLY_SESSIONS", 2, low=1, high=4)),
             cluster_id=environ.get("KUBENTLY_CLUSTER_ID")
             or _required(environ, "CLUSTER_ID", also="KUBENTLY_CLUSTER_ID"),
             token=token or ("" if has_key else _required(environ, "KUBENTLY_TOKEN", also="KUBENTLY_TOKEN_FILE")),
@@ -428,6 +449,15 @@ def _url(name: str, text: str) -> str:
     if parts.username or parts.password:
         raise ConfigError(f"{name} carries credentials", hint="put the token into KUBENTLY_TOKEN")
     return text.rstrip("/")
+
+
+def _urls(environ: Environ) -> tuple[str, ...]:
+    several = [part.strip() for part in environ.get("KUBENTLY_API_URLS", "").split(",") if part.strip()]
+    one = environ.get("KUBENTLY_API_URL", "")
+    if not one and not several:
+        one = _required(environ, "KUBENTLY_API_URL")
+    found = [_url("KUBENTLY_API_URL", one)] if one else []
+    return tuple(dict.fromkeys([*found, *(_url("KUBENTLY_API_URLS", part) for part in several)]))
 
 
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")

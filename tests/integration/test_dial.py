@@ -14,7 +14,7 @@ import pytest
 
 from kubently import trust, wire
 from kubently.errors import TunnelClosedError
-from kubently.executor.supervisor import explain
+from kubently.executor.refusals import explain
 from kubently.tunnel import Session
 from kubently.tunnel.transports import websocket
 from kubently.tunnel.transports.websocket import UpgradeRefusedError, dial

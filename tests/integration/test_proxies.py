@@ -24,7 +24,8 @@ from tests.integration.test_dial import listening, server_tls, upgrade
 from kubently import trust
 from kubently.errors import ConfigError, KubentlyError
 from kubently.executor.apiserver import ApiServer
-from kubently.executor.supervisor import Supervisor, explain
+from kubently.executor.refusals import explain
+from kubently.executor.supervisor import Supervisor
 from kubently.executor.target import NoCredential, Target
 from kubently.main import root
 from kubently.main.servers import BACKEND

@@ -37,6 +37,7 @@ _EXIT_CODES: Mapping[str, int] = {
     "redirected": USAGE,
     "not-kubently": USAGE,
     "executor-offline": UNAVAILABLE,
+    "api-draining": UNAVAILABLE,
     "api-unreachable": UNAVAILABLE,
     "proxy-unreachable": UNAVAILABLE,
     "proxy-refused": UNAVAILABLE,

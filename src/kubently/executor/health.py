@@ -38,5 +38,10 @@ class HealthApp:
             return 404, "text/plain", b"there are /healthz, /readyz and /metrics"
         seen = self._supervisor.connected_at
         ready = self._supervisor.is_connected or (seen is not None and time.monotonic() - seen < READY_WITHIN)
-        state = {"ready": ready, "connected": self._supervisor.is_connected, "problem": self._supervisor.problem}
+        state = {
+            "ready": ready,
+            "connected": self._supervisor.is_connected,
+            "sessions": self._supervisor.sessions,
+            "problem": self._supervisor.problem,
+        }
         return 200 if ready else 503, "application/json", json.dumps(state).encode()

@@ -5,9 +5,12 @@ from prometheus_client import Counter, Gauge
 CONNECTED = Gauge("kubently_executor_connected", "1 while a session to the API stands")
 DIALS = Counter(
     "kubently_executor_dials",
-    "Attempts to connect to the API by result (ok, refused, proxy, failed) and road (direct or proxy)",
-    ["result", "road"],
+    "Attempts to connect to the API by result (ok, refused, proxy, failed), road (direct or proxy) and, where it "
+    "succeeded, transport (websocket or long-poll)",
+    ["result", "road", "transport"],
 )
+SESSIONS = Gauge("kubently_executor_sessions", "Sessions to the API that stand, by transport", ["transport"])
+CUTS = Counter("kubently_executor_cuts", "Sessions that were lost on the way, closed by neither end")
 COMMANDS = Counter("kubently_executor_commands", "Commands by how they were answered: native or kubectl", ["road"])
 TLS_UNVERIFIED = Gauge("kubently_executor_tls_unverified", "1 where the API's certificate is not verified")
 TRUST_RELOAD_FAILURES = Counter(

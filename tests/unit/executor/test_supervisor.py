@@ -11,8 +11,9 @@ import pytest
 
 from kubently import wire
 from kubently.errors import TunnelClosedError
-from kubently.executor import supervisor
+from kubently.executor import dialling, lanes, refusals
 from kubently.executor.supervisor import Supervisor
+from kubently.schema import Transport
 from kubently.settings import ExecutorSettings
 from kubently.tunnel import Session
 from kubently.tunnel.transports import websocket
@@ -25,7 +26,7 @@ URL = "https://api.example.com"
 def test_backoff_is_full_jitter_below_a_cap_that_doubles() -> None:
     rng = random.Random(1)
     for attempt in range(1, 40):
-        delays = [supervisor.backoff(attempt, outage=0, refused=False, rng=rng) for _ in range(200)]
+        delays = [lanes.backoff(attempt, outage=0, refused=False, rng=rng) for _ in range(200)]
         cap = min(10.0, 0.5 * 2**attempt)
         assert 0 <= min(delays) < cap * 0.2
         assert cap * 0.8 < max(delays) <= cap
@@ -33,8 +34,8 @@ def test_backoff_is_full_jitter_below_a_cap_that_doubles() -> None:
 
 def test_backoff_is_capped_at_ten_seconds_in_the_first_minute_then_at_thirty() -> None:
     rng = random.Random(1)
-    early = max(supervisor.backoff(20, outage=59, refused=False, rng=rng) for _ in range(500))
-    late = max(supervisor.backoff(20, outage=61, refused=False, rng=rng) for _ in range(500))
+    early = max(lanes.backoff(20, outage=59, refused=False, rng=rng) for _ in range(500))
+    late = max(lanes.backoff(20, outage=61, refused=False, rng=rng) for _ in range(500))
 
     assert 9 < early <= 10
     assert 27 < late <= 30
@@ -42,7 +43,7 @@ def test_backoff_is_capped_at_ten_seconds_in_the_first_minute_then_at_thirty() -
 
 def test_a_thousand_executors_do_not_return_in_lockstep() -> None:
     """In no second of the first ten do more than a fifth of them dial."""
-    delays = [supervisor.backoff(5, outage=0, refused=False, rng=random.Random(seed)) for seed in range(1000)]
+    delays = [lanes.backoff(5, outage=0, refused=False, rng=random.Random(seed)) for seed in range(1000)]
 
     assert max(sum(second <= d < second + 1 for d in delays) for second in range(10)) < 200
 
@@ -53,7 +54,7 @@ def problem(status: int, code: str, detail: str, hint: str = "") -> UpgradeRefus
 
 
 def test_the_apis_own_refusal_is_repeated_and_slows_down() -> None:
-    said, refused = supervisor.explain(problem(401, "unauthenticated", "the token is wrong", "check"), URL)
+    said, refused = refusals.explain(problem(401, "unauthenticated", "the token is wrong", "check"), URL)
 
     assert said.message == "the API refused this executor: the token is wrong"
     assert (said.code, said.hint) == ("unauthenticated", "check")
@@ -95,7 +96,7 @@ def test_the_apis_own_refusal_is_repeated_and_slows_down() -> None:
     ],
 )
 def test_each_failure_has_a_code_and_a_sentence(error: Exception, code: str, words: str) -> None:
-    said, refused = supervisor.explain(error, URL)  # type: ignore[arg-type]
+    said, refused = refusals.explain(error, URL)  # type: ignore[arg-type]
 
     assert said.code == code
     assert words in said.message
@@ -106,14 +107,14 @@ def test_each_failure_has_a_code_and_a_sentence(error: Exception, code: str, wor
 def test_a_tls_port_says_over_plain_http_that_it_wants_https() -> None:
     error = UpgradeRefusedError(400, {}, b"<center>The plain HTTP request was sent to HTTPS port</center>")
 
-    said, _ = supervisor.explain(error, "http://h:443")
+    said, _ = refusals.explain(error, "http://h:443")
 
     assert (said.code, said.hint) == ("tls-expected", "write https:// in the URL")
 
 
 def test_the_tunnels_url_keeps_a_path_prefix() -> None:
-    assert supervisor._tunnel_url("https://h:8443/kubently") == "wss://h:8443/kubently/executor/v1/tunnel"
-    assert supervisor._tunnel_url("http://h") == "ws://h/executor/v1/tunnel"
+    assert dialling.tunnel_url("https://h:8443/kubently") == "wss://h:8443/kubently/executor/v1/tunnel"
+    assert dialling.tunnel_url("http://h") == "ws://h/executor/v1/tunnel"
 
 
 class Answers:
@@ -141,7 +142,8 @@ async def test_an_api_server_that_answers_nonsense_does_not_end_the_executor(bod
     settings = ExecutorSettings("https://api.example.com", "prod", "token")
     one = Supervisor(settings, None, Answers(body), capabilities={})  # type: ignore[arg-type]
 
-    told = await one._describe()
+    endpoint = one._endpoints.in_order()[0]
+    told = await one._dialler._describe(endpoint, Transport.WEBSOCKET, "lane")
 
     assert told["kube_system_uid"] == ""
 
@@ -150,7 +152,7 @@ async def test_an_api_server_that_answers_nonsense_does_not_end_the_executor(bod
 async def test_an_unforeseen_failure_of_a_dial_is_logged_and_tried_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(supervisor, "backoff", lambda *_, **__: 0.0)
+    monkeypatch.setattr(lanes, "backoff", lambda *_, **__: 0.0)
     settings = ExecutorSettings("https://api.example.com", "prod", "token")
     one = Supervisor(settings, None, Answers(b"{}"), capabilities={})  # type: ignore[arg-type]
     tries = 0
@@ -180,6 +182,8 @@ async def test_a_cancelled_executor_closes_its_session(monkeypatch: pytest.Monke
     attached = anyio.Event()
 
     class Link(type(executor_link)):  # type: ignore[misc]
+        was_cut = False
+
         def attach(self, handler: Session) -> None:
             self.handler = handler
             if settles:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import ssl
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,11 @@ UNVERIFIED = TrustSettings(verify=False)
 def supervisor(settings: TrustSettings) -> Supervisor:
     executor = ExecutorSettings("https://api.example.com", "prod", "token", trust=settings)
     return Supervisor(executor, None, None, capabilities={})  # type: ignore[arg-type]
+
+
+def context(one: Supervisor) -> ssl.SSLContext | None:
+    """The TLS context of a dial."""
+    return one._dialler._context(one._endpoints.in_order()[0])
 
 
 def metric(name: str) -> float:
@@ -45,11 +51,11 @@ def test_unverified_is_warned_of_at_each_dial_and_stands_in_the_metric(caplog: p
     one = supervisor(UNVERIFIED)
 
     for _ in range(3):
-        one._context()
+        context(one)
 
     assert [record.getMessage() for record in caplog.records] == ["the API's certificate is not verified"] * 3
     assert metric("kubently_executor_tls_unverified") == 1
-    supervisor(TrustSettings())._context()
+    context(supervisor(TrustSettings()))
     assert metric("kubently_executor_tls_unverified") == 0
 
 
@@ -57,10 +63,10 @@ def test_refused_change_is_logged_and_counted_once(tmp_path: Path, caplog: pytes
     file = tmp_path / "ca.crt"
     file.write_bytes(trust.make_authority("a").cert)
     one = supervisor(TrustSettings(ca_cert=str(file)))
-    first, before = one._context(), metric("kubently_trust_reload_failures_total")
+    first, before = context(one), metric("kubently_trust_reload_failures_total")
 
     file.write_text("half a file")
-    again = [one._context() for _ in range(3)]
+    again = [context(one) for _ in range(3)]
 
     assert again == [first] * 3
     assert metric("kubently_trust_reload_failures_total") == before + 1
@@ -73,7 +79,7 @@ def test_sources_are_logged_with_their_counts(tmp_path: Path, caplog: pytest.Log
     file = tmp_path / "ca.crt"
     file.write_bytes(trust.make_authority("a").cert)
 
-    supervisor(TrustSettings(ca_cert=str(file)))._context()
+    context(supervisor(TrustSettings(ca_cert=str(file))))
 
     said = [vars(record)["source"] for record in caplog.records]
     assert said == [f"1 loaded, 0 expired, 0 not CA: KUBENTLY_CA_CERT ({file})"]

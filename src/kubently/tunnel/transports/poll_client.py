@@ -7,6 +7,7 @@ A request whose answer is lost is sent again under its number until it is answer
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 import ssl as tls
@@ -44,10 +45,15 @@ class _PollClientLink:
         self._hold = hold
         self._queue: deque[bytes] = deque()
         self._queued_bytes = 0
+        self._pending = b""
+        """What was sent under the number `_sent` and is not answered yet."""
+        self._sent = 0
         self._wake = asyncio.Event()
         self._handler: LinkHandler | None = None
         self._scope = anyio.CancelScope()
         self._over = ""
+        """Why it was closed here, where it was."""
+        self._lost_by = ""
         self.was_cut = False
         """Whether it was lost on the way, and neither end closed it."""
 
@@ -67,8 +73,7 @@ class _PollClientLink:
         """Send what waits, tell the API, and end."""
         if not self._over:
             self._over = reason or "closed here"
-            self._wake.set()
-            asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self._scope.cancel)
+            self._scope.cancel()
 
     def attach(self, handler: LinkHandler) -> None:
         """Set who is called and begin."""
@@ -82,15 +87,23 @@ class _PollClientLink:
         try:
             with self._scope:
                 async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(self._send_until_closed, tasks)
+                    tasks.start_soon(self._send_until_lost, tasks)
                     reason = await self._receive()
                     tasks.cancel_scope.cancel()
         finally:
+            if self._over:
+                await self._leave()
             self._up.close()
             self._down.close()
-            reason, self._over = self._over or reason, self._over or reason
+            self._over = self._over or self._lost_by or reason
             assert self._handler is not None
-            self._handler.lost(reason)
+            self._handler.lost(self._over)
+
+    async def _leave(self) -> None:
+        """Send what waits, which may be the end of answers, and say goodbye."""
+        with anyio.move_on_after(CLOSE_TIMEOUT, shield=True), contextlib.suppress(OSError, KubentlyError):
+            await self._send_queue()
+            await self._up.ask(polling.CLOSE_PATH, self._sent, dict)
 
     async def _receive(self) -> str:
         """Ask for batch after batch; gives why it ended."""
@@ -112,29 +125,27 @@ class _PollClientLink:
                 self._handler.received(frame)
             number += bool(frames)
 
-    async def _send_until_closed(self, tasks: TaskGroup) -> None:
+    async def _send_until_lost(self, tasks: TaskGroup) -> None:
         try:
-            await self._send()
+            while True:
+                await self._send_queue()
+                self._wake.clear()
+                await self._wake.wait()
         except (OSError, KubentlyError) as error:
-            self._over = self._over or self._failed(error)
-        tasks.cancel_scope.cancel()
+            self._lost_by = self._failed(error)
+            tasks.cancel_scope.cancel()
 
-    async def _send(self) -> None:
+    async def _send_queue(self) -> None:
         assert self._handler is not None
-        number = 1
-        while True:
-            while self._queue:
-                body = self._take()
-                await self._up.ask(polling.UP_PATH, number, dict, body=body)
-                number += 1
-                if not self._over:
-                    self._handler.writable()
-            if self._over:
-                with anyio.move_on_after(CLOSE_TIMEOUT):
-                    await self._up.ask(polling.CLOSE_PATH, number, dict)
-                return
-            self._wake.clear()
-            await self._wake.wait()
+        while self._pending or self._queue:
+            if not self._pending:
+                self._pending = self._take()
+                self._sent += 1
+            # Kept until it is answered: who is cancelled here sends it again under the same number.
+            await self._up.ask(polling.UP_PATH, self._sent, dict, body=self._pending)
+            self._pending = b""
+            if not self._over:
+                self._handler.writable()
 
     def _take(self) -> bytes:
         frames, size = [], 0
