@@ -6,10 +6,14 @@
     │   ├── UnauthenticatedError
     │   │   ├── EnrolmentTokenError
     │   │   ├── ExecutorCertificateError
-    │   │   └── ExecutorCertificateExpiredError
-    │   └── PermissionDeniedError
-    │       ├── CertificateBlockedError
-    │       └── ClientCertificateMissingError
+    │   │   ├── ExecutorCertificateExpiredError
+    │   │   ├── IdentityTokenError
+    │   │   └── SessionExpiredError
+    │   ├── PermissionDeniedError
+    │   │   ├── CertificateBlockedError
+    │   │   ├── ClientCertificateMissingError
+    │   │   └── NoRoleError
+    │   └── OidcUnavailableError
     ├── NotFoundError
     ├── ConflictError
     │   └── EnrolmentTokenUsedError
@@ -117,6 +121,31 @@ class ExecutorCertificateExpiredError(UnauthenticatedError):
     """The executor's certificate is over, or was ended by a reset of its cluster: it must enrol again."""
 
     code = "executor-certificate-expired"
+
+
+class IdentityTokenError(UnauthenticatedError):
+    """The ID token of a login is refused: its signature, issuer, audience, age or use is wrong."""
+
+    code = "id-token-invalid"
+
+
+class SessionExpiredError(UnauthenticatedError):
+    """The session of a login has expired or was revoked."""
+
+    code = "session-expired"
+
+
+class NoRoleError(PermissionDeniedError):
+    """The person is known, and no rule of the roles file is about them; ``details["groups"]`` says what was seen."""
+
+    code = "no-role"
+
+
+class OidcUnavailableError(AuthError):
+    """The OpenID provider cannot be reached, or what it publishes cannot be used; sessions go on meanwhile."""
+
+    code = "oidc-unavailable"
+    retryable = True
 
 
 class CertificateBlockedError(PermissionDeniedError):

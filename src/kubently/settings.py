@@ -140,6 +140,68 @@ class TrustSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class OidcSettings:
+    """The OpenID provider by which people log in."""
+
+    issuer: str
+    """``KUBENTLY_OIDC_ISSUER``: its issuer URL, to the letter; empty: people use API keys only."""
+    client_id: str
+    """``KUBENTLY_OIDC_CLIENT_ID``: a public (native) client with PKCE, and the device flow where wanted."""
+    roles_file: Path
+    """``KUBENTLY_OIDC_ROLES_FILE``: YAML file of what groups and users may do; read anew when it changes."""
+    public_client_secret: str = ""
+    """``KUBENTLY_OIDC_PUBLIC_CLIENT_SECRET``: for providers that want a secret of native applications too. Everybody
+    who asks for it gets it: never that of a confidential client."""
+    audiences: tuple[str, ...] = ()
+    """``KUBENTLY_OIDC_AUDIENCES``: audiences, comma-separated, of which an ID token must have one; the client id where
+    empty."""
+    scopes: tuple[str, ...] = ("openid", "profile", "email", "groups", "offline_access")
+    """``KUBENTLY_OIDC_SCOPES``: what the command line asks for, separated by spaces."""
+    username_claim: str = ""
+    """``KUBENTLY_OIDC_USERNAME_CLAIM``: claim that names a person; empty: the verified e-mail address, else
+    ``sub:`` and the subject."""
+    groups_claim: str = "groups"
+    """``KUBENTLY_OIDC_GROUPS_CLAIM``: claim with the person's groups."""
+    login_ttl: float = 8 * 3600.0
+    """``KUBENTLY_LOGIN_TTL``: seconds that a session lasts."""
+    trust: TrustSettings = field(default_factory=lambda: TrustSettings())
+    """``KUBENTLY_OIDC_CA_CERT``: CA of the provider beside the system's roots, as ``KUBENTLY_CA_CERT``."""
+
+    @classmethod
+    def from_env(cls, environ: Environ) -> OidcSettings | None:
+        """Read from *environ*; None without an issuer. Raises ConfigError that names the variable."""
+        issuer = environ.get("KUBENTLY_OIDC_ISSUER", "")
+        if not issuer:
+            return None
+        if not is_safe_url(issuer):
+            raise _bad("KUBENTLY_OIDC_ISSUER", issuer, "use https://..., without query")
+        client = _required(environ, "KUBENTLY_OIDC_CLIENT_ID")
+        named = [part.strip() for part in environ.get("KUBENTLY_OIDC_AUDIENCES", "").split(",") if part.strip()]
+        scopes = environ.get("KUBENTLY_OIDC_SCOPES", "").split() or ["openid", "profile", "email", "groups"]
+        if not environ.get("KUBENTLY_OIDC_SCOPES"):
+            scopes.append("offline_access")
+        if "openid" not in scopes:
+            raise _bad("KUBENTLY_OIDC_SCOPES", " ".join(scopes), "openid must be among them")
+        return cls(
+            issuer=issuer,
+            client_id=client,
+            roles_file=Path(_required(environ, "KUBENTLY_OIDC_ROLES_FILE")),
+            public_client_secret=_secret(environ, "KUBENTLY_OIDC_PUBLIC_CLIENT_SECRET"),
+            audiences=tuple(named) or (client,),
+            scopes=tuple(scopes),
+            username_claim=environ.get("KUBENTLY_OIDC_USERNAME_CLAIM", ""),
+            groups_claim=environ.get("KUBENTLY_OIDC_GROUPS_CLAIM", "") or "groups",
+            login_ttl=_number(environ, "KUBENTLY_LOGIN_TTL", 8 * 3600.0, low=60, high=30 * 86400),
+            trust=TrustSettings(
+                ca_cert=environ.get("KUBENTLY_OIDC_CA_CERT", ""),
+                cert_file=_path(environ, "SSL_CERT_FILE"),
+                cert_dirs=tuple(Path(part) for part in environ.get("SSL_CERT_DIR", "").split(":") if part),
+                proxies=ProxySettings.from_env(environ),
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class ApiSettings:
     """The control plane's settings."""
 
@@ -181,6 +243,7 @@ class ApiSettings:
     """``KUBENTLY_HOSTS``: host names, comma-separated, that requests may name; empty accepts any."""
     max_commands_per_cluster: int = 32
     """``KUBENTLY_MAX_COMMANDS_PER_CLUSTER``: commands that run at once on one cluster; more get 429."""
+    oidc: OidcSettings | None = None
     timing: TimingSettings = TimingSettings()
     log: LogSettings = LogSettings()
 
@@ -214,6 +277,7 @@ class ApiSettings:
             tokens_dir=_path(environ, "KUBENTLY_EXECUTOR_TOKENS_DIR"),
             hosts=tuple(h.strip().lower() for h in environ.get("KUBENTLY_HOSTS", "").split(",") if h.strip()),
             max_commands_per_cluster=int(_number(environ, "KUBENTLY_MAX_COMMANDS_PER_CLUSTER", 32, low=1, high=10_000)),
+            oidc=OidcSettings.from_env(environ),
             timing=TimingSettings.from_env(environ),
             log=LogSettings.from_env(environ),
         )
@@ -458,6 +522,25 @@ def _urls(environ: Environ) -> tuple[str, ...]:
         one = _required(environ, "KUBENTLY_API_URL")
     found = [_url("KUBENTLY_API_URL", one)] if one else []
     return tuple(dict.fromkeys([*found, *(_url("KUBENTLY_API_URLS", part) for part in several)]))
+
+
+def is_safe_url(text: str) -> bool:
+    """Whether *text* is an https URL without credentials, query and fragment; on loopback http will do."""
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        return False
+    if not host or parts.username or parts.password or parts.query or parts.fragment:
+        return False
+    return text.isascii() and (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")

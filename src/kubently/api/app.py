@@ -18,7 +18,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from kubently import __version__, logs
-from kubently.api import connect, docs, enrol, health, kubeproxy, polls, requests
+from kubently.api import connect, docs, enrol, health, kubeproxy, login, polls, requests
 from kubently.api.commands import CommandRoutes
 from kubently.api.routes import ROUTERS
 from kubently.api.routes.context import SCOPE_KEY, Context
@@ -105,6 +105,8 @@ class Edge:
             await self._kubernetes(scope, receive, send, request_id, match[1], match[2] or b"/")
         elif path == enrol.PATH:
             await enrol.enrol(scope, receive, send, self._services, request_id=request_id)
+        elif path in login.OPEN:
+            await login.OPEN[path](scope, receive, send, self._services, request_id)
         elif path in docs.PAGES:
             await docs.PAGES[path](self._rest, send)
         elif kubeproxy.is_astray(scope):

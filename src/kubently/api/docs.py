@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from kubently.api import requests
-from kubently.schema import ClusterDiagnosis, Command, FleetCommand, Outcome
+from kubently.schema import AuthMethods, ClusterDiagnosis, Command, FleetCommand, LoginRequest, NewSession, Outcome
 from kubently.tunnel import Send
 
 _REF = "#/components/schemas/{model}"
@@ -21,7 +21,7 @@ def document(rest: FastAPI) -> dict[str, Any]:
     """The OpenAPI document, the raw routes included."""
     description = dict(rest.openapi())
     schemas = description.setdefault("components", {}).setdefault("schemas", {})
-    for model in (Command, FleetCommand, Outcome, ClusterDiagnosis):
+    for model in (Command, FleetCommand, Outcome, ClusterDiagnosis, LoginRequest, NewSession, AuthMethods):
         schema = model.model_json_schema(ref_template=_REF)
         schemas.update(schema.pop("$defs", {}))
         schemas[model.__name__] = schema
@@ -30,7 +30,7 @@ def document(rest: FastAPI) -> dict[str, Any]:
         "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     }
     description["security"] = [{"bearer": []}, {"key": []}]
-    description["paths"] = {**_COMMAND_PATHS, **description["paths"]}
+    description["paths"] = {**_COMMAND_PATHS, **_LOGIN_PATHS, **description["paths"]}
     return description
 
 
@@ -79,6 +79,28 @@ _COMMAND_PATHS: Mapping[str, Any] = {
                 {"name": "path", "in": "path", "required": True, "schema": {"type": "string"}},
             ],
             "responses": {"200": {"description": "What the API server answers; refusals are Status objects"}},
+        }
+    },
+}
+
+
+_LOGIN_PATHS: Mapping[str, Any] = {
+    "/.well-known/kubently-auth": {
+        "get": {
+            "tags": ["login"],
+            "summary": "How to log in; needs no key",
+            "security": [],
+            "responses": {"200": {"description": "", "content": {"application/json": _ref(AuthMethods)}}},
+        }
+    },
+    "/api/v1/login": {
+        "post": {
+            "tags": ["login"],
+            "summary": "Exchange an ID token for a session; needs no key",
+            "description": "Once for each ID token, within ten minutes of its making.",
+            "security": [],
+            "requestBody": {"required": True, "content": {"application/json": _ref(LoginRequest)}},
+            "responses": {"201": {"description": "", "content": {"application/json": _ref(NewSession)}}},
         }
     },
 }

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from kubently.api.services import Services
-from kubently.auth import kube_tokens
+from kubently.auth import kube_tokens, logins
 from kubently.broker import new_request_id
-from kubently.errors import KubentlyError, UnauthenticatedError
+from kubently.errors import KubentlyError, SessionExpiredError, UnauthenticatedError
 from kubently.schema import ClusterId, Principal, problems
 from kubently.tunnel import Message, Receive, Scope, Send, read_body
 
@@ -46,21 +46,25 @@ def credential(scope: Scope) -> str:
         key = token.strip()
     if not key:
         raise UnauthenticatedError(
-            "no API key was given", hint="send it as Authorization: Bearer KEY, or set KUBENTLY_API_KEY for the CLI"
+            "no API key was given",
+            hint="send it as Authorization: Bearer KEY; for the CLI set KUBENTLY_API_KEY or run kubently login",
         )
     return key
 
 
 async def authenticate(scope: Scope, services: Services) -> Principal:
-    """Who calls, by an API key. Raises UnauthenticatedError."""
-    principal = await services.keys.authenticate(credential(scope))
+    """Who calls, by an API key or a session. Raises UnauthenticatedError, NoRoleError."""
+    secret = credential(scope)
+    principal = await services.callers.authenticate(secret)
+    if principal is None and secret.startswith(logins.PREFIX):
+        raise SessionExpiredError("the session has expired or was revoked", hint="run kubently login")
     if principal is None:
         raise UnauthenticatedError("the API key is not known", hint="it may have been revoked; ask for a new one")
     return principal
 
 
 async def authenticate_for(scope: Scope, services: Services, cluster: ClusterId) -> Principal:
-    """Who calls a cluster's Kubernetes API: by an API key, or by a token made for that cluster."""
+    """Who calls a cluster's Kubernetes API: by an API key, a session, or a token made for that cluster."""
     secret = credential(scope)
     if not secret.startswith(kube_tokens.PREFIX):
         return await authenticate(scope, services)

@@ -15,14 +15,18 @@ from kubently.api.metrics import Metrics
 from kubently.auth import (
     ApiKeys,
     Blocklist,
+    Callers,
     Enrolments,
     ExecutorTokens,
     Identities,
     KubeTokens,
+    Logins,
+    Provider,
+    Roles,
     open_authority,
     read_certificates,
 )
-from kubently.broker import Admission, Audit, Commands, Diagnoses, KubernetesRequests, Policies
+from kubently.broker import Admission, Audit, Commands, Diagnoses, KubernetesRequests, Policies, narrowing
 from kubently.errors import KubentlyError
 from kubently.fleet import Fleet, Registry
 from kubently.settings import ApiSettings
@@ -44,6 +48,9 @@ class Services:
     settings: ApiSettings
     store: Store
     keys: ApiKeys
+    logins: Logins | None
+    """None where there is no OpenID provider."""
+    callers: Callers
     tokens: ExecutorTokens
     identities: Identities
     kube_tokens: KubeTokens
@@ -96,13 +103,17 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
                 tasks.start_soon(_cut_revoked_on_hint, store, prefix, identities, fleet)
             tasks.start_soon(_cut_revoked_in_turn, identities, fleet)
             keys = ApiKeys(store, now=lambda: datetime.now(UTC), admin_key=settings.admin_key)
+            logins = open_logins(settings, store)
+            callers = Callers(keys, logins)
             yield Services(
                 settings=settings,
                 store=store,
                 keys=keys,
+                logins=logins,
+                callers=callers,
                 tokens=tokens,
                 identities=identities,
-                kube_tokens=KubeTokens(store, keys),
+                kube_tokens=KubeTokens(store, callers),
                 fleet=fleet,
                 polls=Polls(),
                 audit=audit,
@@ -118,6 +129,15 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
     finally:
         with anyio.CancelScope(shield=True):
             await store.aclose()
+
+
+def open_logins(settings: ApiSettings, store: Store) -> Logins | None:
+    """People's sessions, where there is an OpenID provider. Raises ConfigError."""
+    if settings.oidc is None:
+        return None
+    provider = Provider(settings.oidc, clock=time.monotonic, now=time.time)
+    roles = Roles(settings.oidc.roles_file, check=narrowing.check)
+    return Logins(store, settings.oidc, provider, roles, now=lambda: datetime.now(UTC))
 
 
 async def _open_identities(settings: ApiSettings, store: Store, tokens: ExecutorTokens) -> Identities:

@@ -4,21 +4,29 @@ from kubently.auth import grants
 from kubently.auth.api_keys import ApiKeys
 from kubently.auth.authority import open_authority, read_certificates
 from kubently.auth.blocklist import Blocklist
+from kubently.auth.callers import Callers
 from kubently.auth.enrolment import Enrolments
 from kubently.auth.executors import ExecutorTokens
 from kubently.auth.identities import PROOF_TIMEOUT, Admitted, Identities, Possession
 from kubently.auth.kube_tokens import KubeTokens
+from kubently.auth.logins import Logins
+from kubently.auth.oidc import Provider
+from kubently.auth.roles import Roles
 
 __all__ = [
     "PROOF_TIMEOUT",
     "Admitted",
     "ApiKeys",
     "Blocklist",
+    "Callers",
     "Enrolments",
     "ExecutorTokens",
     "Identities",
     "KubeTokens",
+    "Logins",
     "Possession",
+    "Provider",
+    "Roles",
     "grants",
     "open_authority",
     "read_certificates",

@@ -103,4 +103,5 @@ class Audit:
             action=action,
             what=what[:4096],
             request_id=request_id,
+            session=principal.session,
         )

@@ -34,6 +34,7 @@ from kubently.schema.identity import (
     TokenInfo,
 )
 from kubently.schema.ids import CLUSTER_ID_PATTERN, ClusterId, parse_cluster_id
+from kubently.schema.logins import AuthMethods, LoginInfo, LoginRequest, NewSession, OidcMethod
 from kubently.schema.policies import Authority, PolicyAnswer, PolicyQuestion, PolicyVerdict
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "AuditEvent",
     "AuditPage",
     "AuditRecord",
+    "AuthMethods",
     "Authority",
     "Blind",
     "BlockRequest",
@@ -68,9 +70,13 @@ __all__ = [
     "KeyRequest",
     "KubernetesToken",
     "Limit",
+    "LoginInfo",
+    "LoginRequest",
     "NewEnrolment",
     "NewKey",
+    "NewSession",
     "NewToken",
+    "OidcMethod",
     "Outcome",
     "Permission",
     "PolicyAnswer",

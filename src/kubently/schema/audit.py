@@ -33,6 +33,8 @@ class AuditRecord(Frozen):
     outcome: str = ""
     """How it ended: an `Ending` with exit code, an HTTP status, or an error's code."""
     seconds: float | None = None
+    session: str = ""
+    """Id of the login's session, where a person asked."""
 
 
 class AuditPage(Frozen):

@@ -53,12 +53,16 @@ class Principal(Frozen):
     """An authenticated caller."""
 
     name: str
-    """"key:<name>" for an API key."""
+    """"key:<name>" for an API key, "user:<name>" for a person who logged in."""
     role: Role
     clusters: tuple[str, ...] = ("*",)
     """Shell-style patterns of the cluster ids it may see."""
     limits: tuple[Limit, ...] = ()
     """What it may read there: what one of these lets in. Empty: everything."""
+    session: str = ""
+    """Id of the login's session; empty for an API key."""
+    expires_at: datetime | None = None
+    """When that session ends."""
 
 
 class KeyInfo(Frozen):

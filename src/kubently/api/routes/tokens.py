@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from fastapi import APIRouter
 
 from kubently.api.routes.context import Here
@@ -38,9 +40,17 @@ async def revoke_tokens(cluster_id: str, here: Here, *, older_only: bool = False
 
 @router.post("/clusters/{cluster_id}/kubernetes-token", status_code=201, summary="Make a token for your own kubectl")
 async def create_kubernetes_token(cluster_id: str, here: Here) -> KubernetesToken:
-    """Valid for an hour, for this cluster's /k8s only, and no longer than the API key that asks."""
+    """Valid for an hour, for this cluster's /k8s only, and no longer than the API key or session that asks."""
     cluster = parse_cluster_id(cluster_id)
     await here.services.admission.require(here.principal, cluster, Permission.RUN)
     await here.record("kubernetes-token.create", cluster, cluster=cluster)
-    token = await here.services.kube_tokens.create(here.principal, cluster, ttl=MAX_TTL)
-    return KubernetesToken(cluster=cluster, token=token, expires_in=MAX_TTL)
+    ttl = _ttl(here.principal.expires_at)
+    token = await here.services.kube_tokens.create(here.principal, cluster, ttl=ttl)
+    return KubernetesToken(cluster=cluster, token=token, expires_in=ttl)
+
+
+def _ttl(session_ends: datetime | None) -> float:
+    """Seconds: a token does not outlive the session, and kubectl must know when to ask again."""
+    if session_ends is None:
+        return MAX_TTL
+    return max(1.0, min(MAX_TTL, (session_ends - datetime.now(UTC)).total_seconds()))
