@@ -7,7 +7,7 @@ import sys
 import anyio
 import uvloop
 
-from benchmarks import credential, idle, kubernetes, machine, native, overhead
+from benchmarks import credential, enrolment, idle, kubernetes, machine, native, overhead
 
 
 def main() -> None:
@@ -19,6 +19,7 @@ def main() -> None:
     credential.run(10 if quick else 50)
     uvloop.run(kubernetes.run(quick=quick))
     anyio.run(idle.run, 1000, backend_options={"use_uvloop": True})
+    anyio.run(enrolment.run, 1000, backend_options={"use_uvloop": True})
     print(machine.describe())
 
 

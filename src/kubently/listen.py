@@ -118,6 +118,8 @@ _FALSE_ALARMS = frozenset(
         "ASGI callable returned without completing handshake.",
         # An answer that cannot be completed, whose connection is closed so that the client notices; logged by the edge.
         "ASGI callable returned without completing response.",
+        # At the end, of kept connections that nobody uses.
+        "Cancel 0 running task(s), timeout graceful shutdown exceeded",
     }
 )
 

@@ -1,4 +1,4 @@
-"""A cluster let in by one token: its executor makes its key, keeps it in a Secret of the cluster, and needs no other."""
+"""A cluster let in by one token: its executor makes its key, keeps it in a Secret there, and needs no other."""
 
 from __future__ import annotations
 

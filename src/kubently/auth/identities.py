@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,10 @@ _GENERATION = "auth:identity-generation:"
 _FIRST = "0"
 PROOF_TIMEOUT = 30.0
 """Seconds that an executor has to answer a challenge."""
+
+
+_Renew = Callable[[bytes, ClusterId, str], Awaitable[ExecutorCertificate]]
+"""Makes a certificate for who holds one (DER), for its cluster, of a request (PEM)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +96,7 @@ class Identities:
         except binascii.Error as error:
             raise ExecutorCertificateError("what was sent as the executor's certificate is no base64") from error
         certificate = await self._checked(der, cluster)
-        possession = Possession(
-            certificate, cluster, is_ours, renew=lambda request: self._renew(certificate, request, cluster)
-        )
+        possession = Possession(der, cluster, is_ours, renew=self._renew)
         credential = f"{CERTIFICATE}{identity.fingerprint(certificate)}#{identity.generation(certificate)}"
         return Admitted(cluster, credential, possession)
 
@@ -159,54 +162,56 @@ class Identities:
         pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
         return ExecutorCertificate(certificate=pem, authority=self._authority.pem)
 
-    async def _renew(self, present: x509.Certificate, request: str, cluster: ClusterId) -> ExecutorCertificate:
+    async def _renew(self, present: bytes, cluster: ClusterId, request: str) -> ExecutorCertificate:
         """A new certificate for who proved to hold *present*, unless that ended meanwhile."""
-        await self._checked(present.public_bytes(serialization.Encoding.DER), cluster)
+        await self._checked(present, cluster)
         return await self._issue(read_request(request.encode(), cluster), cluster)
 
 
 class Possession:
-    """What one session has to prove, and what it may ask once it did.
+    """What one session has to prove with *certificate* (DER), and what it may ask once it did.
 
-    *is_ours* knows the hosts by which this API is dialled; *renew* makes a certificate of a request.
+    *is_ours* knows the hosts by which this API is dialled; *renew* makes a certificate of a request. There are many of
+    these for long: what the proof alone needs is let go with it, and a parsed certificate is several KiB.
     """
 
+    __slots__ = ("_certificate", "_cluster", "_expected", "_renew", "is_proven")
+
     def __init__(
-        self,
-        certificate: x509.Certificate,
-        cluster: ClusterId,
-        is_ours: Callable[[str], bool],
-        *,
-        renew: Callable[[str], Awaitable[ExecutorCertificate]],
+        self, certificate: bytes, cluster: ClusterId, is_ours: Callable[[str], bool], *, renew: _Renew
     ) -> None:
         self._certificate = certificate
         self._cluster = cluster
-        self._is_ours = is_ours
         self._renew = renew
-        self._challenge: identity.Challenge | None = identity.Challenge(secrets.token_hex(32), secrets.token_hex(8))
-        self.challenge = identity.encode(
-            "challenge",
-            nonce=self._challenge.nonce,
-            session=self._challenge.session,
-            certificate=identity.fingerprint(certificate),
-        )
-        """The first AUTH frame to send."""
+        challenge = identity.Challenge(secrets.token_hex(32), secrets.token_hex(8))
+        self._expected: tuple[identity.Challenge, Callable[[str], bool]] | None = challenge, is_ours
         self.is_proven = False
+
+    def challenge(self) -> bytes:
+        """The first AUTH frame to send."""
+        assert self._expected is not None
+        challenge = self._expected[0]
+        fingerprint = hashlib.sha256(self._certificate).hexdigest()
+        return identity.encode("challenge", nonce=challenge.nonce, session=challenge.session, certificate=fingerprint)
 
     def prove(self, payload: bytes) -> None:
         """Take the answer; there is one attempt. Raises ExecutorCertificateError."""
-        challenge, self._challenge = self._challenge, None
+        expected, self._expected = self._expected, None
         try:
             words = identity.decode(payload)
             proof = identity.Proof(identity.text(words, "host"), identity.text(words, "signature"))
         except ValueError as error:
             raise ExecutorCertificateError(f"the executor's proof cannot be read: {error}") from error
-        if not self._is_ours(proof.host):
+        if expected is None:
+            raise ExecutorCertificateError("the executor proves its key a second time")
+        challenge, is_ours = expected
+        if not is_ours(proof.host):
             raise ExecutorCertificateError(
                 f"the executor signed for {proof.host[:200]!r}, which is not this API",
                 hint="a proxy in between that changes the Host header needs KUBENTLY_HOSTS to name the API's hosts",
             )
-        if challenge is None or not identity.is_proven(self._certificate, challenge, self._cluster, proof):
+        certificate = x509.load_der_x509_certificate(self._certificate)
+        if not identity.is_proven(certificate, challenge, self._cluster, proof):
             raise ExecutorCertificateError(f"the executor of {self._cluster} does not hold its certificate's key")
         self.is_proven = True
 
@@ -216,7 +221,9 @@ class Possession:
             words = identity.decode(payload)
             if words["kind"] != "renew":
                 return identity.encode("refused", code="request-invalid", reason="only renew is understood")
-            made = await self._renew(identity.text(words, "request", most=MAX_REQUEST))
+            made = await self._renew(
+                self._certificate, self._cluster, identity.text(words, "request", most=MAX_REQUEST)
+            )
         except ValueError as error:
             return identity.encode("refused", code="request-invalid", reason=str(error))
         except KubentlyError as error:

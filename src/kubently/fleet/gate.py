@@ -28,7 +28,7 @@ class Gate:
         self._on_proven = on_proven
         self._answering = False
         if self._possession:
-            session.send_auth(self._possession.challenge)
+            session.send_auth(self._possession.challenge())
             self._deadline = asyncio.get_running_loop().call_later(PROOF_TIMEOUT, self._give_up)
 
     @property
