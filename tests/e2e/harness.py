@@ -56,6 +56,7 @@ class ApiProcess:
     folder: Path
     port: int = field(default_factory=lambda: free_ports(1)[0])
     process: Process | None = None
+    extra: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True)
@@ -75,6 +76,7 @@ class ApiProcess:
             "KUBENTLY_TLS_KEY": str(self.folder / "tls.key"),
             "KUBENTLY_STORE": f"sqlite://{self.folder / 'store.db'}",
             "KUBENTLY_ADMIN_KEY": ADMIN_KEY,
+            **self.extra,
         }
         log = self.folder / "api.log"
         self.process = Process([KUBENTLY, "api"], log=log, env=environ, cwd=self.folder)

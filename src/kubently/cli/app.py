@@ -14,6 +14,9 @@ from kubently.cli.state import INTERRUPTED, State, fail, pass_state
 from kubently.errors import KubentlyError
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
+    "login": ("kubently.cli.commands.login:login", "Log in by your organisation's OpenID provider."),
+    "logout": ("kubently.cli.commands.login:logout", "End your session."),
+    "whoami": ("kubently.cli.commands.login:whoami", "Say who you are to the API."),
     "clusters": ("kubently.cli.commands.clusters:clusters", "List the clusters that you can ask."),
     "run": ("kubently.cli.commands.run:run", "Run a read-only kubectl command on one cluster or many."),
     "diagnose": ("kubently.cli.commands.diagnose:diagnose", "Say what is wrong in clusters, and why."),
@@ -24,6 +27,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "cluster": ("kubently.cli.commands.cluster:cluster", "Add, reset and remove clusters; block certificates."),
     "token": ("kubently.cli.commands.token:token", "Make, rotate, revoke and list executor tokens."),
     "key": ("kubently.cli.commands.key:key", "Make, revoke and list API keys."),
+    "session": ("kubently.cli.commands.login:session", "List and revoke people's sessions."),
     "audit": ("kubently.cli.commands.audit:audit", "Read the audit log."),
     "profile": ("kubently.cli.commands.profile:profile", "Name API endpoints and choose one."),
     "completion": ("kubently.cli.commands.completion:completion", "Print a shell completion script."),

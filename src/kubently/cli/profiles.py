@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from kubently.cli import sessions
 from kubently.errors import ConfigError, NotFoundError
 from kubently.settings import TrustSettings
 
@@ -75,10 +76,12 @@ def chosen_name(environ: Mapping[str, str], *, name: str = "") -> str:
     return "" if environ.get("KUBENTLY_URL") else load(config_path(environ)).current
 
 
-def choose(environ: Mapping[str, str], *, name: str = "") -> Profile:
+def choose(environ: Mapping[str, str], *, name: str = "", offline: bool = False) -> Profile:
     """The endpoint to use: the environment's, else the named, else the current profile.
 
-    ``KUBENTLY_URL``, ``KUBENTLY_API_KEY`` and ``KUBENTLY_CA_CERT`` win over a profile's values. Raises ConfigError.
+    ``KUBENTLY_URL``, ``KUBENTLY_API_KEY`` and ``KUBENTLY_CA_CERT`` win over a profile's values. Without a key it is the
+    token of the session that `kubently login` keeps, renewed where it must be; with *offline* it is not looked for.
+    Raises ConfigError, SessionExpiredError.
     """
     known = load(config_path(environ))
     name = chosen_name(environ, name=name)
@@ -89,9 +92,14 @@ def choose(environ: Mapping[str, str], *, name: str = "") -> Profile:
     if not url:
         raise ConfigError(
             "no API is configured",
-            hint="kubently up starts one here; kubently profile add NAME --url URL names one elsewhere",
+            hint="kubently up starts one here; kubently login --url URL, or profile add, names one elsewhere",
         )
-    return Profile(url, environ.get("KUBENTLY_API_KEY") or profile.key, environ.get("KUBENTLY_CA_CERT") or profile.ca)
+    key = environ.get("KUBENTLY_API_KEY") or profile.key
+    chosen = Profile(url, key, environ.get("KUBENTLY_CA_CERT") or profile.ca)
+    if key or offline:
+        return chosen
+    path = sessions.path_of(config_path(environ), name)
+    return replace(chosen, key=sessions.current(path, url, trusting(environ, chosen)))
 
 
 UNVERIFIED = "warning: KUBENTLY_SSL_VERIFY=false: whoever answers gets the API key, its certificate is not verified"

@@ -87,7 +87,7 @@ def kubectl(state: State, cluster: str, arguments: tuple[str, ...]) -> None:
 def _entries(state: State, clusters: list[str]) -> kubeconfigs.Config:
     if not clusters:
         raise InvalidRequestError("there is no cluster that you may see", hint="kubently token create CLUSTER")
-    profile = profiles.choose(state.environ, name=state.profile)
+    profile = profiles.choose(state.environ, name=state.profile, offline=True)
     from_environment = bool(state.environ.get("KUBENTLY_URL"))
     name = "" if from_environment else profiles.chosen_name(state.environ, name=state.profile)
     return kubeconfigs.entries(profile, name, clusters, plugin=_plugin())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from kubently.cli import profiles, tokens
+from kubently.cli import profiles, sessions, tokens
 from kubently.cli.app import output_option
 from kubently.cli.render.console import show, table
 from kubently.cli.state import State, pass_state
@@ -51,6 +51,7 @@ def remove(state: State, name: str) -> None:
     """Remove the profile NAME."""
     path, known = _known(state, name)
     tokens.forget(name)
+    sessions.forget(sessions.path_of(path, name))
     rest = {n: p for n, p in known.profiles.items() if n != name}
     profiles.save(path, profiles.Profiles("" if known.current == name else known.current, rest))
 

@@ -112,7 +112,7 @@ func (p *provider) GetClientByClientID(ctx context.Context, id string) (op.Clien
 }
 
 func (p *provider) SetUserinfoFromRequest(ctx context.Context, info *oidc.UserInfo, token op.IDTokenRequest, scopes []string) error {
-	if err := p.Storage.SetUserinfoFromScopes(ctx, info, token.GetSubject(), token.GetClientID(), scopes); err != nil {
+	if err := p.Storage.SetUserinfoFromRequest(ctx, info, token, scopes); err != nil {
 		return err
 	}
 	if slices.Contains(scopes, "groups") {
