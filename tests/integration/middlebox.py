@@ -152,9 +152,9 @@ def _length(head: bytes) -> int:
 
 
 @contextlib.asynccontextmanager
-async def middlebox(target: int, **settings: object) -> AsyncIterator[Middlebox]:
+async def middlebox(target: int, *, kind: type[Middlebox] = Middlebox, **settings: object) -> AsyncIterator[Middlebox]:
     """Serve one before the port *target* while the block runs."""
-    box = Middlebox(target, **settings)  # type: ignore[arg-type]
+    box = kind(target, **settings)  # type: ignore[arg-type]
     listener = await asyncio.start_server(box.serve, "127.0.0.1", 0)
     box.port = listener.sockets[0].getsockname()[1]
     try:

@@ -29,7 +29,7 @@ class Cuts:
     ping_after: float | None = None
     _ages: deque[float] = field(default_factory=lambda: deque(maxlen=ENOUGH))
     _silences: deque[float] = field(default_factory=lambda: deque(maxlen=ENOUGH))
-    _learned_at: float = 0.0
+    _learned_at: float | None = None
 
     def note(self, age: float, silence: float, *, ping_after: float, now: float) -> str:
         """A session was cut at *age* after *silence*; gives what is newly known, as a sentence, or nothing.
@@ -41,7 +41,8 @@ class Cuts:
         self._ages.append(age)
         self._silences.append(silence)
         idle = _alike(self._silences)
-        if idle and idle > 0.8 * ping_after > 0.8 * MIN_PING:
+        # Silent since its last ping or since its beginning: a ping in time may have kept it.
+        if idle > MIN_PING < ping_after and idle > 0.8 * min(ping_after, age):
             self._silences.clear()
             self.ping_after, self._learned_at = max(MIN_PING, ping_after / 2), now
             return f"cuts connections after about {idle:.0f} s of silence: pings now come every {self.ping_after:g} s"
@@ -52,8 +53,8 @@ class Cuts:
 
     def expire(self, now: float) -> None:
         """Forget what was learned long ago."""
-        if now - self._learned_at > FORGET_AFTER:
-            self.max_age = self.ping_after = None
+        if self._learned_at is not None and now - self._learned_at > FORGET_AFTER:
+            self.max_age = self.ping_after = self._learned_at = None
             self._ages.clear()
             self._silences.clear()
 

@@ -240,9 +240,12 @@ class Session:
         self.flush()
 
     async def wait_idle(self, timeout: float) -> bool:
-        """Wait until no stream is open, at most *timeout* seconds; says whether that came true."""
+        """Wait until no stream is open and, after our `drain`, none can come; at most *timeout* seconds.
+
+        Says whether that came true.
+        """
         deadline = self._clock() + timeout
-        while self.open_streams and not self.is_closed:
+        while (self.open_streams or self._connection.drain_is_pending) and not self.is_closed:
             if self._clock() >= deadline:
                 return False
             await asyncio.sleep(0.05)

@@ -38,6 +38,10 @@ MOST_STREAMS = 4096
 MAX_CONTROL_FRAMES = 10_000
 
 
+_DRAIN = b"drain"
+"""What the PING behind our GOAWAY carries: no time of a session is five bytes long."""
+
+
 class Role(Enum):
     """Which end this is."""
 
@@ -89,6 +93,7 @@ class Connection:
         self._peer_max_streams = 0
         self._settled = False
         self._draining = False
+        self._drain_heard = False
         self._peer_draining = False
         self._last_id = -1
         """Highest stream id opened (control) or seen (executor)."""
@@ -114,6 +119,11 @@ class Connection:
     def is_draining(self) -> bool:
         """Whether either side said that no new streams are welcome."""
         return self._draining or self._peer_draining
+
+    @property
+    def drain_is_pending(self) -> bool:
+        """Whether we drain, and the peer may still open streams because it has not heard that."""
+        return self.role is Role.EXECUTOR and self._draining and not self._drain_heard
 
     @property
     def open_streams(self) -> int:
@@ -206,11 +216,16 @@ class Connection:
         self._control.append(frames.encode(FrameType.PING, 0, payload))
 
     def go_away(self, code: ErrorCode = ErrorCode.NO_ERROR, reason: str = "") -> None:
-        """Drain: from now on new streams are refused here, open ones finish."""
+        """Drain: no new streams are welcome, open ones finish.
+
+        Streams that the peer opens before it hears of that are served: refused, they would be failures that nobody
+        deserved. A PING behind the GOAWAY says when it was heard; what is opened after its answer is refused.
+        """
         if not self._draining:
             self._draining = True
             payload = frames.U32.pack(max(self._last_id, 0)) + frames.U32.pack(code) + reason.encode()[:1024]
             self._control.append(frames.encode(FrameType.GOAWAY, 0, payload))
+            self.ping(_DRAIN)
 
     def send_auth(self, payload: bytes) -> None:
         """Speak about the executor's identity: at most a frame's payload. Raises LocalProtocolError."""
@@ -289,8 +304,8 @@ class Connection:
         if stream_id <= self._last_id or stream_id % 2 == 0:
             raise RemoteProtocolError(f"stream id {stream_id} does not rise")
         self._last_id = stream_id
-        if self._draining or len(self._streams) >= self._max_streams:
-            why = "draining" if self._draining else f"{self._max_streams} streams are open"
+        if self._drain_heard or len(self._streams) >= self._max_streams:
+            why = "draining" if self._drain_heard else f"{self._max_streams} streams are open"
             self._queue_reset(stream_id, ErrorCode.REFUSED_STREAM, why)
             return ()
         stream = _Stream(stream_id, self._peer_window, self._window, received_head=True, received_end=end)
@@ -325,6 +340,7 @@ class Connection:
         if len(frame.payload) > 64:
             raise RemoteProtocolError("PING carries more than 64 bytes")
         if frame.flags & frames.ACK:
+            self._drain_heard = self._drain_heard or (self._draining and frame.payload == _DRAIN)
             return (events.PingAcknowledged(frame.payload),)
         self._control.append(frames.encode(FrameType.PING, 0, frame.payload, flags=frames.ACK))
         return ()

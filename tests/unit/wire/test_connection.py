@@ -147,7 +147,7 @@ def test_streams_over_the_limit_are_refused() -> None:
     assert (reset.type, reset.stream_id) == (FrameType.RST_STREAM, 3)
 
 
-def test_drain_refuses_new_streams_and_finishes_open_ones() -> None:
+def test_drain_serves_what_was_opened_before_it_was_heard_and_refuses_the_rest() -> None:
     control, executor = connected_pair()
     stream = answered(control, executor)
 
@@ -158,7 +158,14 @@ def test_drain_refuses_new_streams_and_finishes_open_ones() -> None:
     assert not control.can_open
     executor.send_data(stream, b"still", end_stream=True)
     assert deliver(executor, control) == [wire.DataReceived(stream, b"still", True)]
-    assert executor.receive_frame(frames.encode(FrameType.HEADERS, 9, frames.encode_fields(GET))) == ()
+    early = frames.encode(FrameType.HEADERS, 9, frames.encode_fields(GET), flags=frames.END_STREAM)
+    assert executor.receive_frame(early) == (wire.RequestReceived(9, tuple(GET), True),)
+    assert executor.drain_is_pending
+    deliver(control, executor)  # the answer to the PING behind GOAWAY
+    assert not executor.drain_is_pending
+    assert executor.receive_frame(frames.encode(FrameType.HEADERS, 11, frames.encode_fields(GET))) == ()
+    refused = frames.decode(executor.frames_to_send()[-1])
+    assert (refused.type, refused.stream_id) == (FrameType.RST_STREAM, 11)
 
 
 def test_ping_is_answered_with_its_payload() -> None:
