@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from kubently.api import commands
+from kubently.fleet.fleet import MAX_SESSIONS
 from kubently.testing import RunningFleet, ScriptedExecutor, run_fleet
 from kubently.wire import records
 
