@@ -41,19 +41,28 @@ Why the API cannot be reached has codes of its own, `tls-…` and `dial-…`, wi
 """
 
 _CLIENT_ONLY: Mapping[str, str] = {
+    "bad-gateway": "Something in front of the API answered in its place: the API is not behind it.",
     "http-error": "The API answered with an error that has no code.",
     "not-kubently": "Something answers at that URL, and not as a Kubently API does.",
     "redirected": "The URL redirects, which is not followed: a key would travel along.",
 }
 """Codes that the client makes for answers that are no problem documents."""
 
-_NEVER_SENT = ("api-unreachable", "tunnel-upgrade-refused", "tls-source", "tls-client-pair")
+_NEVER_SENT = (
+    "login-late",
+    "login-refused",
+    "api-unreachable",
+    "tunnel-upgrade-refused",
+    "tls-source",
+    "tls-client-pair",
+)
 """Codes of whoever dials: they have no status."""
 
 ADVICE: Mapping[str, str] = {
     "api-draining": "Nothing: the executor tries again, and another replica or the next start takes it.",
     "api-unreachable": "Check the URL, the CA and whether the API runs; the sentence says which of them it is.",
     "apiserver-unreachable": "Check the executor's kubeconfig or service account, and that the API server runs.",
+    "bad-gateway": "Wait if the API is being restarted; else look at the proxy's way to it.",
     "certificate-blocked": "Enrol anew, or `kubently cluster unblock FINGERPRINT`.",
     "certificate-request-refused": "Update the executor; a request asks for its own cluster and nothing more.",
     "client-certificate-missing": "Set `KUBENTLY_CLIENT_CERT`, and let a proxy that ends TLS hand it on.",
@@ -72,12 +81,17 @@ ADVICE: Mapping[str, str] = {
     "executor-certificate-invalid": "Enrol the executor at this API; check its cluster id, and `KUBENTLY_HOSTS`.",
     "executor-offline": "Check the executor's pod and its log in that cluster.",
     "http-error": "Look at what stands in front of the API.",
+    "id-token-invalid": "`kubently login` again; [log in](../howto/log-in.md) says what the API expects.",
     "idempotency-conflict": "Use a new key for each command.",
     "internal": "A bug: report it with the request id.",
     "kubernetes": "Read the API server's own words in `details.status`.",
     "kubernetes-denied": "Ask for something that reads; the sentence says what is refused.",
+    "login-late": "`kubently login` again.",
+    "login-refused": "Check the client's settings at the provider; [log in](../howto/log-in.md) has them.",
+    "no-role": "Ask an administrator for a rule in the roles file.",
     "not-found": "The matching `list` command shows what there is.",
     "not-kubently": "Check the URL, and what stands in front of the API.",
+    "oidc-unavailable": "Check that the API and this machine reach the provider; API keys work meanwhile.",
     "permission-denied": "Ask an administrator for a key with another role.",
     "proxy-answer-invalid": "Check the proxy's scheme and port; something else may listen there.",
     "proxy-auth-required": "Put user and password into the proxy's URL, percent-encoded.",
@@ -85,6 +99,7 @@ ADVICE: Mapping[str, str] = {
     "proxy-unreachable": "Check `HTTPS_PROXY`, the proxy's name and port, and its CA if it is an https proxy.",
     "redirected": "Use the URL that it redirects to, if that is yours.",
     "request-invalid": "Correct the request; `/docs` of the API describes each.",
+    "session-expired": "Run `kubently login`.",
     "store-unavailable": "Wait a moment; then check the file of the store and its disk.",
     "stream-reset": "Try again; the executor's log says why.",
     "tls-client-pair": "Correct `KUBENTLY_CLIENT_CERT` and `KUBENTLY_CLIENT_KEY`.",

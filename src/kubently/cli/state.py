@@ -45,6 +45,7 @@ _EXIT_CODES: Mapping[str, int] = {
     "proxy-auth-required": REFUSED,
     "store-unavailable": UNAVAILABLE,
     "tunnel-closed": UNAVAILABLE,
+    "bad-gateway": UNAVAILABLE,
     "command-unknown": UNAVAILABLE,
     "too-many-commands": TEMPORARY,
     "unauthenticated": REFUSED,

@@ -5,6 +5,7 @@ Answers are plain JSON values; ``kubently.client.sdk`` gives them types.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 from collections.abc import Generator, Iterator, Mapping
@@ -139,10 +140,30 @@ class Api:
             raise ConfigError("the API key has characters that no key has", hint="copy it anew") from error
         if response.status >= 300:
             try:
-                raise ApiError(response.status, _problem(response, self.url))
+                raise ApiError(response.status, self._problem(response))
             finally:
                 connection.close()
         return connection, response
+
+    def _problem(self, response: http.client.HTTPResponse) -> Mapping[str, Any]:
+        """The API's own problem document, or what its absence means."""
+        body = b""
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            body = response.read(256 * 1024)
+        with contextlib.suppress(ValueError, RecursionError):
+            problem = json.loads(body)
+            if isinstance(problem, dict) and "code" in problem:
+                return problem
+        facts = trust.Facts()
+        if response.status == 400:
+            facts = trust.observe(http.client.HTTPException(), self.url, self._trust.settings, None)
+        location = response.headers.get("Location", "")
+        said = trust.explain_answer(self.url, response.status, body, location=location, facts=facts)
+        if said is None:
+            detail = f"{self.url} answered {response.status}, and not as a Kubently API does"
+            hint = "check the URL, and what stands in front of the API"
+            return {"code": "not-kubently", "detail": detail, "hint": hint}
+        return {"code": said.code, "detail": said.message, "hint": said.hint}
 
     def _connection(self, timeout: float) -> http.client.HTTPConnection:
         if self._proxy is not None:
@@ -182,20 +203,3 @@ def _lines(response: http.client.HTTPResponse) -> Iterator[bytes]:
         yield from filter(bytes.strip, lines)
     if rest.strip():
         yield rest
-
-
-def _problem(response: http.client.HTTPResponse, url: str) -> Mapping[str, Any]:
-    if response.status in (301, 302, 303, 307, 308):
-        where = response.headers.get("Location", "elsewhere")
-        return {"code": "redirected", "detail": f"{url} redirects to {where}", "hint": "use that URL if it is yours"}
-    try:
-        problem = json.loads(response.read(256 * 1024))
-    except (OSError, http.client.HTTPException, ValueError):
-        problem = None
-    if isinstance(problem, dict) and "code" in problem:
-        return problem
-    return {
-        "code": "not-kubently",
-        "detail": f"{url} answered {response.status}, and not as a Kubently API does",
-        "hint": "check the URL, and what stands in front of the API",
-    }

@@ -55,32 +55,9 @@ def _explain_refusal(error: UpgradeRefusedError, url: str, facts: trust.Facts) -
     if (told := problem_of(error)) is not None:
         said = f"the API refused this executor: {told.message}"
         return trust.Explanation(told.code, said, told.hint), error.status in _NO
-    if error.status == 400 and (found := _explain_bad_request(error, url, facts)):
+    location = error.headers.get("location", "")
+    found = trust.explain_answer(url, error.status, error.body, location=location, facts=facts)
+    if found is not None:
         return found, False
-    return _explain_status(error, url), False
-
-
-def _explain_bad_request(error: UpgradeRefusedError, url: str, facts: trust.Facts) -> trust.Explanation | None:
-    """What servers that end TLS say in plain text, nginx and Go's among them."""
-    if url.startswith(("http:", "ws:")) and (facts.speaks == "tls" or b"HTTPS" in error.body):
-        return trust.explain(error, url, trust.Facts(speaks="tls"))
-    if b"No required SSL certificate" in error.body:
-        return trust.client_certificate_required(url, "it answered 400")
-    if b"SSL certificate error" in error.body:
-        return trust.client_certificate_refused(url, "it answered 400")
-    return None
-
-
-def _explain_status(error: UpgradeRefusedError, url: str) -> trust.Explanation:
-    if error.status in (301, 302, 303, 307, 308):
-        where = error.headers.get("location", "elsewhere")
-        said = f"{url} redirects to {where}, which is not followed"
-        return trust.Explanation("redirected", said, "set the API URL to where it really is")
-    if error.status in (502, 503, 504):
-        said = f"a proxy in front of {url} answered {error.status}: the API behind it is not there"
-        return trust.Explanation(error.code, said, "wait, or check it")
-    if error.status == 404:
-        said = f"{url} answers, but there is no Kubently API at that path"
-        return trust.Explanation("not-kubently", said, "check host, port and path prefix")
     said = f"{url} answered the WebSocket upgrade with {error.status}"
-    return trust.Explanation(error.code, said, "check what stands between here and the API")
+    return trust.Explanation(error.code, said, "check what stands between here and the API"), False

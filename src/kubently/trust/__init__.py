@@ -3,12 +3,12 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from kubently.trust.answers import explain_answer
 from kubently.trust.contexts import client_context, set_rules
 from kubently.trust.explain import (
     CODES,
     Explanation,
-    client_certificate_refused,
-    client_certificate_required,
+    client_refusal,
     explain,
 )
 from kubently.trust.facts import Facts
@@ -31,10 +31,10 @@ __all__ = [
     "ServedCertificate",
     "Source",
     "bundle",
-    "client_certificate_refused",
-    "client_certificate_required",
     "client_context",
+    "client_refusal",
     "explain",
+    "explain_answer",
     "issue",
     "keep_authority",
     "make_authority",

@@ -287,7 +287,7 @@ def _handshake(case: _Case) -> Explanation:
             "use a name that it serves, in the URL or as KUBENTLY_TLS_SERVER_NAME",
         )
     if "CERTIFICATE_REQUIRED" in reason or facts.wants_client or _is_about_client(reason, facts):
-        return _client(case)
+        return client_refusal(url, reason, facts)
     if isinstance(case.error, ssl.SSLEOFError) or "UNEXPECTED_EOF" in reason:
         return _cut(case)
     return Explanation(
@@ -310,35 +310,26 @@ def _no_tls(case: _Case) -> Explanation:
 
 
 def _is_about_client(reason: str, facts: Facts) -> bool:
+    if "ALERT_BAD_CERTIFICATE" in reason:  # of none, too: Go's servers before 1.20 say so of a missing one
+        return True
     return facts.sends_client and any(words in reason for words in _CLIENT_ALERTS)
 
 
-def _client(case: _Case) -> Explanation:
-    facts = case.facts
+def client_refusal(url: str, reason: str, facts: Facts) -> Explanation:
+    """What *url* has against our client certificate, or against there being none: of an alert, or of nginx's 400."""
     if not facts.sends_client:
-        return client_certificate_required(case.url, case.reason)
+        return Explanation(
+            "tls-client-cert-required",
+            f"{url} wants a client certificate, and none is configured ({reason})",
+            "set KUBENTLY_CLIENT_CERT and KUBENTLY_CLIENT_KEY",
+        )
     if facts.client_expired_at:
         since = _ago(facts.client_expired_at, facts.now)
         return Explanation(
             "tls-client-cert-expired",
-            f"{case.url} does not accept our client certificate: it expired {since} ago "
-            f"({_date(facts.client_expired_at)})",
+            f"{url} does not accept our client certificate: it expired {since} ago ({_date(facts.client_expired_at)})",
             "renew the certificate in KUBENTLY_CLIENT_CERT",
         )
-    return client_certificate_refused(case.url, case.reason)
-
-
-def client_certificate_required(url: str, reason: str) -> Explanation:
-    """Of an alert, or of the answer 400 that nginx gives."""
-    return Explanation(
-        "tls-client-cert-required",
-        f"{url} wants a client certificate, and none is configured ({reason})",
-        "set KUBENTLY_CLIENT_CERT and KUBENTLY_CLIENT_KEY",
-    )
-
-
-def client_certificate_refused(url: str, reason: str) -> Explanation:
-    """Of an alert, or of the answer 400 that nginx gives."""
     return Explanation(
         "tls-client-cert-refused",
         f"{url} does not accept our client certificate ({reason})",
@@ -375,7 +366,7 @@ def _connection(error: OSError, case: _Case) -> Explanation:
     if isinstance(error, ConnectionRefusedError) or _numbers(error) == {errno.ECONNREFUSED}:
         return Explanation("dial-refused", f"nothing listens at {url}", "check the address and whether the API runs")
     if isinstance(error, ConnectionError) and case.facts.wants_client:
-        return _client(case)
+        return client_refusal(url, case.reason, case.facts)
     if isinstance(error, http.client.RemoteDisconnected) or url.startswith(("http://", "ws://")):
         if isinstance(error, ConnectionError):
             hint = "check what stands between here and the API" if url.startswith(("https", "wss")) else _TRY_HTTPS

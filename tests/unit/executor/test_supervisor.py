@@ -65,7 +65,7 @@ def test_the_apis_own_refusal_is_repeated_and_slows_down() -> None:
     ("error", "code", "words"),
     [
         (UpgradeRefusedError(301, {"location": "https://other/"}, b""), "redirected", "redirects to https://other/"),
-        (UpgradeRefusedError(502, {}, b"<html>"), "tunnel-upgrade-refused", "a proxy in front of"),
+        (UpgradeRefusedError(502, {}, b"<html>"), "bad-gateway", "a proxy in front of"),
         (UpgradeRefusedError(404, {}, b""), "not-kubently", "no Kubently API at that path"),
         (UpgradeRefusedError(200, {}, b""), "tunnel-upgrade-refused", "answered the WebSocket upgrade with 200"),
         (UpgradeRefusedError(400, {}, b"bad"), "tunnel-upgrade-refused", "answered the WebSocket upgrade with 400"),
