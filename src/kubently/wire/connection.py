@@ -219,13 +219,14 @@ class Connection:
         """Drain: no new streams are welcome, open ones finish.
 
         Streams that the peer opens before it hears of that are served: refused, they would be failures that nobody
-        deserved. A PING behind the GOAWAY says when it was heard; what is opened after its answer is refused.
+        deserved. A PING behind an executor's GOAWAY says when it was heard; what is opened after its answer is refused.
         """
         if not self._draining:
             self._draining = True
             payload = frames.U32.pack(max(self._last_id, 0)) + frames.U32.pack(code) + reason.encode()[:1024]
             self._control.append(frames.encode(FrameType.GOAWAY, 0, payload))
-            self.ping(_DRAIN)
+            if self.role is Role.EXECUTOR:
+                self.ping(_DRAIN)
 
     def send_auth(self, payload: bytes) -> None:
         """Speak about the executor's identity: at most a frame's payload. Raises LocalProtocolError."""
