@@ -422,3 +422,28 @@ async def test_nothing_is_learned_from_an_api_that_closes(tmp_path: Path) -> Non
             await until(lambda: not one.transports)
 
         assert runs.supervisor._endpoints.in_order()[0].cuts.max_age is None
+
+
+@pytest.mark.parametrize("transport", ["websocket", "long-poll"])
+async def test_silence_is_broken_by_pings_over_each_transport(tmp_path: Path, transport: str) -> None:
+    """HEALTH_CHECK_INTERVAL is the silence after which either end asks."""
+    timing = TimingSettings(ping_after=0.2, dial_timeout=2)
+    async with plane(tmp_path) as one, executor(await one.token(), one.url, timing=timing, transport=transport) as runs:
+        await until(lambda: len(one.transports) == 2)
+        await until(lambda: all(standing.session.rtt is not None for standing in runs.supervisor._standing))
+
+        assert runs.supervisor.sessions == 2
+
+
+async def test_silence_that_is_cut_is_kept_away_by_pings(tmp_path: Path) -> None:
+    timing = TimingSettings(ping_after=0.3, dial_timeout=2)
+    async with (
+        plane(tmp_path) as one,
+        middlebox(one.serving.port, idle_cut=1.0) as box,
+        executor(await one.token(), box.url, timing=timing, transport="websocket", sessions=1) as runs,
+    ):
+        await until(lambda: len(one.transports) == 1)
+        (first,) = runs.supervisor._standing
+        await until(lambda: asyncio.get_running_loop().time() - first.began > 3)
+
+        assert not first.session.is_closed

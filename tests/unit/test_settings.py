@@ -13,7 +13,8 @@ from kubently import settings
 from kubently.errors import ConfigError
 from kubently.settings import ApiSettings, ExecutorSettings, LogSettings, TimingSettings, TrustSettings
 
-EXECUTOR = {"KUBENTLY_API_URL": "https://api.example.com", "KUBENTLY_CLUSTER_ID": "prod", "KUBENTLY_TOKEN": "t0ken"}
+URL = "https://api.example.com"
+EXECUTOR = {"KUBENTLY_API_URL": URL, "KUBENTLY_CLUSTER_ID": "prod", "KUBENTLY_TOKEN": "t0ken"}
 
 
 def executor(environ: Mapping[str, str]) -> ExecutorSettings:
@@ -29,6 +30,11 @@ def executor(environ: Mapping[str, str]) -> ExecutorSettings:
         (TimingSettings.from_env, "HEALTH_CHECK_INTERVAL", "30", "ping_after", 30.0),
         (TimingSettings.from_env, "HEALTH_CHECK_INTERVAL", "30s", "ping_after", 30.0),
         (TimingSettings.from_env, "CONNECTION_TIMEOUT", "2.5", "dial_timeout", 2.5),
+        (executor, "KUBENTLY_TRANSPORT", "long-poll", "transport", "long-poll"),
+        (executor, "KUBENTLY_SESSIONS", "3", "sessions", 3),
+        (executor, "KUBENTLY_API_URL_ORDER", "nearest", "api_url_order", "nearest"),
+        (executor, "KUBENTLY_API_URLS", " https://b/, https://c", "api_urls", (URL, "https://b", "https://c")),
+        (executor, "KUBENTLY_API_URLS", f"https://b,{URL}", "api_urls", (URL, "https://b")),
         (ApiSettings.from_env, "KUBENTLY_LISTEN", "0.0.0.0:8443", "listen", ("0.0.0.0", 8443)),
         (ApiSettings.from_env, "KUBENTLY_LISTEN", ":8080", "listen", ("0.0.0.0", 8080)),
         (ApiSettings.from_env, "KUBENTLY_LISTEN", "[::1]:8080", "listen", ("::1", 8080)),
@@ -218,3 +224,24 @@ def test_secrets_do_not_show_in_a_representation(made: Any) -> None:
 
 def test_process_environ_is_the_environment() -> None:
     assert settings.process_environ() is os.environ
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("KUBENTLY_TRANSPORT", "smoke-signals"),
+        ("KUBENTLY_SESSIONS", "5"),
+        ("KUBENTLY_SESSIONS", "0"),
+        ("KUBENTLY_API_URL_ORDER", "random"),
+        ("KUBENTLY_API_URLS", "https://a,ftp://b"),
+    ],
+)
+def test_ways_that_cannot_be_gone_are_refused_by_name(name: str, text: str) -> None:
+    with pytest.raises(ConfigError, match=name):
+        executor({name: text})
+
+
+def test_several_urls_need_no_single_one() -> None:
+    environ = {**EXECUTOR, "KUBENTLY_API_URL": "", "KUBENTLY_API_URLS": "https://b,https://c"}
+
+    assert ExecutorSettings.from_env(environ).api_urls == ("https://b", "https://c")

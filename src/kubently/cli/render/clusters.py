@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from rich.table import Table
@@ -40,10 +40,19 @@ def clusters(found: Sequence[Cluster]) -> Table:
 def _labels(cluster: Cluster) -> Text | str:
     if cluster.problem:
         return cluster.problem
-    labels = ", ".join(f"{k}={v}" for k, v in sorted(cluster.labels.items()))
+    labels = ", ".join(filter(None, (*_ways(cluster), *(f"{k}={v}" for k, v in sorted(cluster.labels.items())))))
     if any(executor.capabilities.get("tls") == "unverified" for executor in cluster.executors):
         return Text(", ".join(filter(None, ("does not verify the API's certificate", labels))), "red")
     return labels
+
+
+def _ways(cluster: Cluster) -> Iterator[str]:
+    """What is remarkable about how the executors are connected."""
+    told = [executor.capabilities for executor in cluster.executors]
+    if any(capabilities.get("transport") == "long-poll" for capabilities in told):
+        yield "over long-poll"
+    if cuts := sorted({capabilities["cut_after"] for capabilities in told if "cut_after" in capabilities}):
+        yield f"connections are cut after {', '.join(cuts)}"
 
 
 def _seen(cluster: Cluster) -> str:
