@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import hmac
 import json
@@ -263,6 +264,7 @@ HOSTILE: Mapping[str, tuple[str, Callable[[StubProvider], tuple[int, Mapping[str
     "no JSON": (DISCOVERY, lambda p: (200, {}, b"<html>")),
     "deep JSON": (DISCOVERY, lambda p: (200, {}, b"[" * 100_000)),
     "a huge JWKS": ("/keys", lambda p: (200, {}, b" " * (2 * oidc.MAX_ANSWER))),
+    "compressed keys": ("/keys", lambda p: (200, {"content-encoding": "gzip"}, gzip.compress(ok(p.jwks())[2]))),
     "very many keys": ("/keys", lambda p: ok({"keys": p.jwks()["keys"] * 100})),
     "no keys": ("/keys", lambda p: ok({"keys": []})),
     "only a symmetric key": ("/keys", lambda p: ok({"keys": [{"kty": "oct", "k": "c2VjcmV0", "kid": "first"}]})),
