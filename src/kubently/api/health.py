@@ -23,7 +23,7 @@ async def _health(scope: Scope, send: Send, services: Services) -> None:
             "version": __version__,
             "started_at": services.started_at.isoformat(),
             "uptime_seconds": round((datetime.now(UTC) - services.started_at).total_seconds(), 1),
-            "executors": services.fleet.sessions(),
+            "executors": services.fleet.executors(),
             "streams": services.fleet.streams(),
             "store": problem or "ok",
             "problems": [c.problem for c in fanout.visible(services.fleet, principal) if c.problem],

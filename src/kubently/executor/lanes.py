@@ -150,7 +150,7 @@ class Lane:
                 self._tasks.start_soon(old.retire, "another session stands in its place", self._pace.retire)
                 due = self._due(standing)
         finally:
-            if not self._watch.is_stopping:
+            if not standing.is_leaving:  # who stops the executor has not seen it
                 standing.session.close("the executor stopped", code=1001)  # does nothing to one that is closed
 
     async def _until_drained(self, standing: Standing, *, known: bool) -> None:
@@ -167,7 +167,7 @@ class Lane:
             return None
         before, self._name = self._name, secrets.token_hex(4)
         replacement, _ = await self._dial(endpoints, transports=transports)
-        if replacement is None and not standing.session.is_closed:
+        if replacement is None:
             self._name = before
         return replacement
 

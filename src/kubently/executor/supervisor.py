@@ -152,7 +152,7 @@ class Supervisor:
     async def failed(self, endpoint: Endpoint, error: Exception) -> bool:
         """Say why a dial failed; whether the API itself refused."""
         if not isinstance(error, OSError | KubentlyError):  # TimeoutError and ssl.SSLError are OSErrors
-            self.problem = f"an unforeseen failure: {error!r}"
+            self.problem = self.problem if self._standing else f"an unforeseen failure: {error!r}"
             self._count(endpoint, "failed")
             log.error("the dial failed in an unforeseen way", exc_info=error)
             return False
@@ -164,7 +164,8 @@ class Supervisor:
         said, refused = refusals.explain(error, endpoint.url, facts)
         if refused:
             self._credentials.refused(said.code)
-        self.problem = f"{said.message}; {said.hint} [{said.code}]" if said.hint else f"{said.message} [{said.code}]"
+        if not self._standing:
+            self.problem = "; ".join(filter(None, (said.message, said.hint))) + f" [{said.code}]"
         self._count(endpoint, "refused" if refused else "proxy" if isinstance(error, ProxyError) else "failed")
         log.warning("cannot connect to the API", extra={"code": said.code, "reason": said.message, "hint": said.hint})
         return refused

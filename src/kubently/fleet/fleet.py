@@ -298,6 +298,10 @@ class Fleet:
                 return told
         return ""
 
+    def executors(self) -> int:
+        """How many executors are connected, however many sessions they have."""
+        return sum(len({c.instance for c in sessions}) for sessions in self._sessions.values())
+
     def sessions(self, transport: Transport | None = None) -> int:
         """How many sessions stand, of one transport or of all; an executor has several."""
         everyone = (c for sessions in self._sessions.values() for c in sessions)
