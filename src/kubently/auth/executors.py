@@ -13,14 +13,10 @@ from pathlib import Path
 from kubently.auth import digests
 from kubently.errors import ConflictError, NotFoundError
 from kubently.schema import ClusterId, TokenInfo, parse_cluster_id
+from kubently.schema.tokens import EXAMPLES, MIN_RAW_LENGTH
 from kubently.store import ABSENT, Store
 
 PREFIX = "executor:token:"
-
-EXAMPLES = frozenset({"your-executor-token", "remote-executor-token", "changeme", "token", "secret", "example"})
-"""Values that stand in documents; they may be configured and never authenticate."""
-
-MIN_RAW_LENGTH = 16
 
 
 class ExecutorTokens:

@@ -20,6 +20,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "clusters": ("kubently.cli.commands.clusters:clusters", "List the clusters that you can ask."),
     "run": ("kubently.cli.commands.run:run", "Run a read-only kubectl command on one cluster or many."),
     "diagnose": ("kubently.cli.commands.diagnose:diagnose", "Say what is wrong in clusters, and why."),
+    "doctor": ("kubently.cli.commands.doctor:doctor", "Say why the API cannot be reached, and what to do."),
+    "cert": ("kubently.cli.commands.cert:cert", "Show certificates and say when they end."),
     "kubeconfig": ("kubently.cli.commands.kubeconfig:kubeconfig", "Set up your own kubectl for clusters."),
     "kubectl": ("kubently.cli.commands.kubeconfig:kubectl", "Run your own kubectl once against a cluster."),
     "credential": ("kubently.cli.commands.kubeconfig:credential", "Print a token for kubectl."),

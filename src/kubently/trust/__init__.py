@@ -17,7 +17,7 @@ from kubently.trust.sources import CertificateSourceError, ClientCertificateErro
 
 if TYPE_CHECKING:
     from kubently.trust.authority import Pair, issue, keep_authority, make_authority
-    from kubently.trust.observation import observe
+    from kubently.trust.observation import observe, presented, read_certificates
     from kubently.trust.served import ServedCertificate
 
 __all__ = [
@@ -39,13 +39,15 @@ __all__ = [
     "keep_authority",
     "make_authority",
     "observe",
+    "presented",
+    "read_certificates",
     "set_rules",
 ]
 
 _LAZY = {
     **dict.fromkeys(("Pair", "issue", "keep_authority", "make_authority"), "kubently.trust.authority"),
     "ServedCertificate": "kubently.trust.served",
-    "observe": "kubently.trust.observation",
+    **dict.fromkeys(("observe", "presented", "read_certificates"), "kubently.trust.observation"),
 }
 
 

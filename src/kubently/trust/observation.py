@@ -26,6 +26,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 from kubently.settings import TrustSettings
 from kubently.trust import nested, proxies
 from kubently.trust.facts import Certificate, Facts
+from kubently.trust.keeper import Keeper
 from kubently.trust.probe import Probe, probe
 
 _MAX_TEXT, _MAX_NAMES = 100, 8
@@ -55,6 +56,30 @@ def observe(error: Exception, url: str, settings: TrustSettings, context: ssl.SS
     dial = functools.partial(_dial, proxies.choose(settings.proxies, url), parts.hostname, port, context)
     seen = probe(dial, settings.server_name or parts.hostname, timeout=_TIMEOUT, listen=cut)
     return _judge(common, seen, context.get_ca_certs(binary_form=True) if context else [])
+
+
+def presented(url: str, settings: TrustSettings, *, timeout: float = _TIMEOUT) -> tuple[Certificate, ...]:
+    """The chain that *url* (https) shows, leaf first, verified by nobody; empty when there is none to be seen.
+
+    Raises ConfigError for settings that cannot be used.
+    """
+    parts = urlsplit(url)
+    host, proxy = parts.hostname or "", proxies.choose(settings.proxies, url)
+    context = Keeper(settings).context() if proxy and proxy.secure else None
+    dial = functools.partial(_dial, proxy, host, parts.port or 443, context)
+    seen = probe(dial, settings.server_name or host, timeout=timeout)
+    return tuple(filter(None, (_describe(found) for der in seen.chain if (found := _load(der)))))
+
+
+def read_certificates(content: bytes) -> tuple[Certificate, ...]:
+    """The certificates in PEM or DER, in their order; empty where none can be read."""
+    with warnings.catch_warnings(), contextlib.suppress(ValueError):
+        warnings.simplefilter("ignore")
+        if b"-----BEGIN" in content:
+            return tuple(filter(None, map(_describe, x509.load_pem_x509_certificates(content))))
+    found = _load(content)
+    described = _describe(found) if found else None
+    return (described,) if described else ()
 
 
 def _dial(proxy: proxies.Proxy | None, host: str, port: int, context: ssl.SSLContext | None) -> socket.socket:

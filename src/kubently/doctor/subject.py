@@ -1,0 +1,26 @@
+"""What is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kubently.settings import TrustSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One API as somebody would reach it from here."""
+
+    url: str = ""
+    trust: TrustSettings = field(default_factory=TrustSettings)
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    token: str = field(default="", repr=False)
+    """An executor's token, for the cluster *cluster*."""
+    cluster: str = ""
+    key: str = field(default="", repr=False)
+    """A person's API key or session."""
+    values: tuple[Path, ...] = ()
+    timeout: float = 10.0
+    """Seconds for each wait on the network."""

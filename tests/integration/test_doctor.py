@@ -1,0 +1,74 @@
+"""The doctor and `kubently cert` against real TLS servers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from tests.integration.tls_peers import DAY, Identity, authority, server, tls
+from tests.unit.trust.servers import serving
+
+from kubently.cli.app import root
+
+ROOT = authority()
+CHAINS: dict[str, Callable[[], list[Identity]]] = {
+    "tls-expired": lambda: [server(issuer=ROOT, begins=-3 * DAY, ends=-DAY)],
+    "tls-wrong-host": lambda: [server("other.example", issuer=ROOT)],
+    "tls-unknown-ca": lambda: [server(issuer=authority("Other Root"))],
+    "tls-self-signed": lambda: [server()],
+}
+
+
+def _doctor(url: str, ca: Path) -> tuple[int, dict[str, dict[str, str]]]:
+    run = CliRunner().invoke(
+        root, ["doctor", "--url", url, "--ca", str(ca), "-o", "json"], env={"HOME": str(ca.parent)}
+    )
+    return run.exit_code, {check["id"]: check for check in json.loads(run.stdout)["checks"]}
+
+
+@pytest.fixture
+def ca(tmp_path: Path) -> Path:
+    path = tmp_path / "ca.crt"
+    path.write_bytes(ROOT.pem)
+    return path
+
+
+@pytest.mark.parametrize("code", CHAINS)
+def test_fault_of_a_chain_has_its_code(code: str, ca: Path, tmp_path: Path) -> None:
+    with serving(tls(tmp_path, CHAINS[code]())) as port:
+        exit_code, checks = _doctor(f"https://localhost:{port}", ca)
+
+    assert (exit_code, checks["tls-handshake"]["status"], checks["tls-handshake"]["code"]) == (3, "error", code)
+    assert checks["http-health"]["status"] == "skipped"
+
+
+def test_plain_http_behind_https_is_told(ca: Path) -> None:
+    with serving(lambda c: c.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")) as port:
+        _, checks = _doctor(f"https://localhost:{port}", ca)
+
+    assert checks["tls-handshake"]["code"] == "tls-plain-http"
+
+
+def test_something_else_than_kubently_is_told(ca: Path, tmp_path: Path) -> None:
+    with serving(tls(tmp_path, [server(issuer=ROOT)])) as port:
+        _, checks = _doctor(f"https://localhost:{port}", ca)
+
+    assert checks["tls-handshake"]["status"] == "pass"
+    assert checks["http-health"]["code"] == "not-kubently"
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends", "exit_code"),
+    [(-DAY, 60 * DAY, 0), (-100 * DAY, 3 * DAY, 3), (-100 * DAY, 10 * DAY, 4), (timedelta(hours=-1), 2 * DAY, 0)],
+)
+def test_cert_check_judges_by_days_or_by_share(
+    begins: timedelta, ends: timedelta, exit_code: int, tmp_path: Path
+) -> None:
+    with serving(tls(tmp_path, [server(issuer=ROOT, begins=begins, ends=ends)])) as port:
+        run = CliRunner().invoke(root, ["cert", "check", "--fail-on", "warning", f"localhost:{port}"])
+
+    assert run.exit_code == exit_code, run.output
