@@ -83,7 +83,12 @@ def _below(result: Result) -> Iterator[str]:
     if result.fix:
         yield f"fix:   {result.fix}"
     if result.code:
-        yield f"code:  {result.code}  ({DOC}#{result.code})"
+        yield f"code:  {result.code}  ({_doc(result.code)})"
+
+
+def _doc(code: str) -> str:
+    """Where the code is explained."""
+    return "docs/howto/trust.md#when-it-fails" if code.startswith(("tls-", "dial-")) else DOC
 
 
 def _object(result: Result) -> dict[str, object]:
@@ -96,7 +101,7 @@ def _object(result: Result) -> dict[str, object]:
         "detail": result.detail,
         "evidence": result.evidence,
         "fix": result.fix,
-        "doc": f"{DOC}#{result.code}" if result.code else "",
+        "doc": _doc(result.code) if result.code else "",
         "durationMs": result.duration_ms,
         "dependsOn": list(result.depends_on),
     }
