@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
+import logging
 import secrets
 import shlex
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import anyio
@@ -24,6 +26,7 @@ from kubently.errors import (
     KubentlyError,
     RemoteProtocolError,
     StreamResetError,
+    TunnelClosedError,
     TunnelError,
 )
 from kubently.fleet import Fleet
@@ -34,8 +37,16 @@ from kubently.store import ABSENT, Store
 from kubently.tunnel import Stream
 from kubently.wire import records
 
+log = logging.getLogger(__name__)
+
 BACKSTOP = 10.0
 """Seconds past a command's own time-out after which the control plane gives up by itself."""
+
+RESUME_WAIT = 1.0
+"""Seconds to wait for the executor whose session was lost in the middle of a command: its caller then hears of it."""
+
+RESUMES = 5
+"""Sessions that are tried one after the other, should they be cut as well."""
 
 KEY_TTL = 540.0
 """Seconds for which an Idempotency-Key is remembered: less than executors keep their outcomes."""
@@ -44,18 +55,48 @@ _STATUS_FIELDS = frozenset(Outcome.model_fields) - {"id", "cluster", "stdout", "
 """What an executor's word counts for."""
 
 
+Resume = Callable[[TunnelClosedError, Sequence[int]], Awaitable[Stream]]
+"""Gives the stream of the same run over another session, from the given bytes of output on, or raises the error."""
+
+
 class Running:
     """A command under way: iterate over its output, then read ``outcome``."""
 
-    def __init__(self, command_id: str, cluster: ClusterId, stream: Stream) -> None:
+    def __init__(self, command_id: str, cluster: ClusterId, stream: Stream, resume: Resume) -> None:
         self.id = command_id
         self.cluster = cluster
         self.outcome: Outcome | None = None
         """How it ended; None while it runs."""
         self._stream = stream
+        self._resume = resume
+        self._seen = {records.STDOUT: 0, records.STDERR: 0}
+
+    async def start(self) -> None:
+        """Wait until the executor has taken it. Raises CommandError, TunnelError."""
+        try:
+            await answers.check_head(self._stream)
+        except TunnelClosedError as error:
+            self._stream = await self._resume(error, (0, 0))
 
     async def __aiter__(self) -> AsyncIterator[tuple[int, bytes]]:
         """Pieces of output as (channel, bytes). Raises TunnelError when the executor is lost."""
+        while True:
+            try:
+                async for channel, payload in self._pieces():
+                    self._seen[channel] += len(payload)
+                    yield channel, payload
+            except TunnelClosedError as error:
+                self._stream = await self._resume(error, tuple(self._seen.values()))
+            else:
+                break
+        if self.outcome is None:
+            raise StreamResetError("the executor's answer was broken off")
+
+    def close(self) -> None:
+        """Say that nothing more is wanted."""
+        self._stream.reset()
+
+    async def _pieces(self) -> AsyncIterator[tuple[int, bytes]]:
         reader = records.Reader()
         while chunk := await self._stream.read():
             for channel, payload in reader.feed(chunk):
@@ -63,8 +104,6 @@ class Running:
                     yield channel, payload
                     continue
                 self.outcome = _outcome(self.id, self.cluster, payload)
-        if self.outcome is None:
-            raise StreamResetError("the executor's answer was broken off")
 
 
 class Commands:
@@ -117,14 +156,17 @@ class Commands:
     ) -> AsyncIterator[Running]:
         try:
             with anyio.fail_after(command.timeout + BACKSTOP):
-                stream, command_id = await self._send(principal, cluster, command, entry, request_id, key)
+                stream, body, instance = await self._send(principal, cluster, command, entry, request_id, key)
+                fields = _fields(principal, cluster, request_id)
+                resume = functools.partial(self._resume, cluster, fields, body, instance)
+                running = Running(str(body["id"]), cluster, stream, resume)
                 try:
-                    await answers.check_head(stream)
-                    yield Running(command_id, cluster, stream)
+                    await running.start()
+                    yield running
                 except TunnelError as error:
                     raise _lost(cluster, error) from error
                 finally:
-                    stream.reset()
+                    running.close()
         except TimeoutError as error:
             raise CommandTimeoutError(
                 f"the command on {cluster} did not end within {command.timeout:g} s", hint="give a longer --timeout"
@@ -132,26 +174,64 @@ class Commands:
 
     async def _send(
         self, principal: Principal, cluster: ClusterId, command: Command, entry: Entry, request_id: str, key: str
-    ) -> tuple[Stream, str]:
+    ) -> tuple[Stream, Mapping[str, Any], str]:
+        """The stream of the answer, what was asked, and the executor's run that was asked."""
         body: dict[str, Any] = {"id": entry.id, "argv": command.argv, "timeout": command.timeout}
         fields = _fields(principal, cluster, request_id)
         bound = await self._bound(principal, cluster, command, key) if key else None
         if bound is not None:
-            return await self._replay(cluster, fields, body | {"id": bound["id"], "replay": True}, bound["instance"])
+            body |= {"id": bound["id"], "replay": True}
+            return await self._replay(cluster, fields, body, bound["instance"]), body, bound["instance"]
         stream, connected = await self._fleet.open(cluster, fields, wait=command.timeout)
         try:
             if key and not await self._bind(principal, cluster, command, key, entry.id, connected.instance):
                 stream.reset()
                 return await self._send(principal, cluster, command, entry, request_id, key)
-            await stream.write(json.dumps(body).encode(), end_stream=True)
+            try:
+                await stream.write(json.dumps(body).encode(), end_stream=True)
+            except TunnelClosedError:
+                pass  # whoever waits for the answer hears it, and asks again
         except BaseException:
             stream.reset()
             raise
-        return stream, entry.id
+        return stream, body, connected.instance
+
+    async def _resume(
+        self,
+        cluster: ClusterId,
+        fields: list[wire.Field],
+        body: Mapping[str, Any],
+        instance: str,
+        error: TunnelClosedError,
+        seen: Sequence[int],
+    ) -> Stream:
+        """Ask the same run of the executor for the same id, over another session: it goes on, or begins, once.
+
+        Raises *error* where that run does not come back soon.
+        """
+        for _ in range(RESUMES):
+            try:
+                stream, connected = await self._fleet.open(cluster, fields, wait=RESUME_WAIT, instance=instance)
+            except KubentlyError:
+                break
+            try:
+                if not connected.hello.capabilities.get("resume"):  # it would begin again, or tell all of it again
+                    stream.reset()
+                    break
+                await stream.write(json.dumps({**body, "seen": list(seen)}).encode(), end_stream=True)
+                await answers.check_head(stream)
+            except TunnelClosedError:
+                continue  # cut as well, meanwhile
+            except BaseException:
+                stream.reset()
+                raise
+            log.info("a command goes on over another session", extra={"cluster": cluster, "command": body["id"]})
+            return stream
+        raise error
 
     async def _replay(
-        self, cluster: ClusterId, fields: list[wire.Field], body: dict[str, Any], instance: str
-    ) -> tuple[Stream, str]:
+        self, cluster: ClusterId, fields: list[wire.Field], body: Mapping[str, Any], instance: str
+    ) -> Stream:
         try:
             stream, _ = await self._fleet.open(cluster, fields, wait=5, instance=instance)
         except KubentlyError as error:
@@ -164,7 +244,7 @@ class Commands:
         except BaseException:
             stream.reset()
             raise
-        return stream, str(body["id"])
+        return stream
 
     async def _bound(
         self, principal: Principal, cluster: ClusterId, command: Command, key: str

@@ -7,7 +7,16 @@ import logging
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from kubently.errors import CommandUnknownError, InvalidRequestError, KubentlyError, NotFoundError, TunnelError
+import anyio
+
+from kubently.errors import (
+    CommandUnknownError,
+    InvalidRequestError,
+    KubentlyError,
+    NotFoundError,
+    TunnelClosedError,
+    TunnelError,
+)
 from kubently.executor import caller as callers
 from kubently.executor.caller import Caller
 from kubently.executor.explain import Explainer
@@ -17,7 +26,7 @@ from kubently.executor.output import Emit
 from kubently.kube import kubectl as argv_policy
 from kubently.kube.policy import SecretsMode
 from kubently.schema import MAX_TIMEOUT, Ending, problems
-from kubently.tunnel import Message, Receive, Scope, Send, read_json
+from kubently.tunnel import ON_LOSS, Message, Receive, Scope, Send, read_json
 from kubently.wire import records
 
 log = logging.getLogger(__name__)
@@ -68,7 +77,7 @@ class ExecutorApp:
             if path.startswith(b"/k8s/"):
                 await self._kube_api.serve(scope, receive, noted, path=path[4:], caller=caller)
             elif path == b"/commands" and scope["method"] == "POST":
-                await self._command(receive, noted, caller)
+                await self._command(scope, receive, noted, caller)
             elif path == b"/policy" and scope["method"] == "POST":
                 await self._explain(receive, noted, caller)
             else:
@@ -89,43 +98,95 @@ class ExecutorApp:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": answer.model_dump_json().encode()})
 
-    async def _command(self, receive: Receive, send: Send, caller: Caller) -> None:
+    async def _command(self, scope: Scope, receive: Receive, send: Send, caller: Caller) -> None:
         request = _parse(await read_json(receive, limit=_MAX_REQUEST))
         command = argv_policy.parse(request.argv, secrets=self._secrets)  # first: a refusal is one at each repetition
         kept = self._outcomes.find(request.id) if request.id else None
         if kept is not None:
-            if not kept.caller.is_as(caller):  # a key of the same name may have other limits than the one before it
-                raise CommandUnknownError("that command was another key's; what became of it is not told")
-            await _start_records(send)
-            async for record in self._outcomes.follow(kept):
-                await send({"type": "http.response.body", "body": record, "more_body": True})
-            await send({"type": "http.response.body", "body": b""})
+            await self._follow(scope, send, caller, kept, request)
             return
-        if request.is_replay:
+        if request.is_replay or any(request.seen):
             raise CommandUnknownError("this executor does not remember that command; whether it ran is unknown")
         kept = self._outcomes.begin(request.id, caller) if request.id else None
-        await self._run(send, caller, command, request.timeout, kept)
-
-    async def _run(
-        self, send: Send, caller: Caller, command: argv_policy.KubectlCommand, timeout: float, kept: Kept | None
-    ) -> None:
-        async def emit(record: bytes) -> None:
+        run = _Run(self._outcomes, kept, send)
+        with run.scope:
             if kept is not None:
-                self._outcomes.add(kept, record)
-            await send({"type": "http.response.body", "body": record, "more_body": True})
+                scope[ON_LOSS](run.lost)
+            await self._run(run, caller, command, request.timeout)
 
+    async def _run(self, run: _Run, caller: Caller, command: argv_policy.KubectlCommand, timeout: float) -> None:
         status = _status(Ending.CANCELLED)
         try:
-            await _start_records(send)
-            status = await self._runner.run(command, timeout=timeout, caller=caller, emit=emit)
+            await run.tell({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+            status = await self._runner.run(command, timeout=timeout, caller=caller, emit=run.emit)
         except TunnelError:  # the caller left; whoever asks again hears that it was cancelled
             raise
         except KubentlyError as error:
             status = _status(Ending.FAILED, error=problems.to_problem(error, request_id=caller.request_id))
         finally:
-            if kept is not None:
-                self._outcomes.end(kept, status)
-        await send({"type": "http.response.body", "body": status})
+            if run.kept is not None:
+                self._outcomes.end(run.kept, status)
+        await run.tell({"type": "http.response.body", "body": status})
+
+    async def _follow(self, scope: Scope, send: Send, caller: Caller, kept: Kept, request: _Request) -> None:
+        """Tell of a command that runs or ran, from where its caller has heard it."""
+        if not kept.caller.is_as(caller):  # a key of the same name may have other limits than the one before it
+            raise CommandUnknownError("that command was another key's; what became of it is not told")
+        to_skip = dict(zip((records.STDOUT, records.STDERR), request.seen, strict=True))
+        was_lost = False
+
+        def lost() -> None:
+            nonlocal was_lost
+            was_lost = True
+            follower.cancel()
+
+        kept.readers += 1
+        try:
+            with anyio.CancelScope() as follower:
+                scope[ON_LOSS](lost)
+                await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+                async for record in self._outcomes.follow(kept):
+                    if kept.dropped and any(request.seen):
+                        raise CommandUnknownError("the output of this command is no longer kept")
+                    if rest := _without(record, to_skip):
+                        await send({"type": "http.response.body", "body": rest, "more_body": True})
+                await send({"type": "http.response.body", "body": b""})
+        finally:
+            kept.readers -= 1
+            kept.left(at_once=not was_lost)
+
+
+class _Run:
+    """One run of a command, and the stream that it was asked for on."""
+
+    def __init__(self, outcomes: Outcomes, kept: Kept | None, send: Send) -> None:
+        self._outcomes = outcomes
+        self._send = send
+        self._is_lost = False
+        self.kept = kept
+        self.scope = anyio.CancelScope()
+
+    async def emit(self, record: bytes) -> None:
+        """Keep a record, and send it as long as the stream is there."""
+        if self.kept is not None:
+            self._outcomes.add(self.kept, record)
+        await self.tell({"type": "http.response.body", "body": record, "more_body": True})
+
+    async def tell(self, message: Message) -> None:
+        """Send, unless the tunnel was lost: who follows hears it from what is kept."""
+        if self._is_lost:
+            return
+        try:
+            await self._send(message)
+        except TunnelClosedError:
+            if not self._is_lost:  # a call without an id ends with its tunnel
+                raise
+
+    def lost(self) -> None:
+        """The tunnel is gone: go on until nobody has asked for this command for a while."""
+        assert self.kept is not None
+        self._is_lost = True
+        self.kept.go_on(self.scope.cancel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +197,8 @@ class _Request:
     argv: list[str]
     timeout: float
     is_replay: bool
+    seen: tuple[int, int]
+    """Bytes of standard output and error that the caller has; they are not told again."""
 
 
 def _parse(request: Any) -> _Request:
@@ -149,7 +212,10 @@ def _parse(request: Any) -> _Request:
         raise InvalidRequestError("argv is not a list of strings that can be arguments")
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout <= MAX_TIMEOUT:
         raise InvalidRequestError(f"the timeout is no number of seconds up to {MAX_TIMEOUT:g}")
-    return _Request(command_id, argv, float(timeout), bool(request.get("replay")))
+    seen = request.get("seen", [0, 0])
+    if not (isinstance(seen, list) and len(seen) == 2 and all(type(count) is int and count >= 0 for count in seen)):
+        raise InvalidRequestError("seen is not a pair of byte counts")
+    return _Request(command_id, argv, float(timeout), bool(request.get("replay")), (seen[0], seen[1]))
 
 
 def _is_argument(word: str) -> bool:
@@ -161,6 +227,14 @@ def _status(ending: Ending, **more: Any) -> bytes:
     return records.encode(records.STATUS, json.dumps({"ending": ending, "exit_code": None, **more}).encode())
 
 
-async def _start_records(send: Send) -> None:
-    headers = [(b"content-type", records.MEDIA_TYPE.encode())]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
+def _without(record: bytes, to_skip: dict[int, int]) -> bytes:
+    """The record without what is to be skipped of its channel, which is counted down; empty where nothing is left."""
+    ((channel, payload),) = records.Reader().feed(record)
+    skipped = min(to_skip.get(channel, 0), len(payload))
+    if not skipped:
+        return record
+    to_skip[channel] -= skipped
+    return records.encode(channel, payload[skipped:]) if len(payload) > skipped else b""
+
+
+_HEADERS = [(b"content-type", records.MEDIA_TYPE.encode())]

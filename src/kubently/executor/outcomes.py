@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -15,6 +16,9 @@ KEEP_SECONDS = 600.0
 KEEP_COMMANDS = 10_000
 KEEP_BYTES = 64 * 1024 * 1024
 """Output kept over all commands; the oldest output goes first, its status stays."""
+
+GO_ON = 3.0
+"""Seconds for which a command goes on whose tunnel was lost: the API asks for it over another one, or it is ended."""
 
 LOST = records.encode(records.STDERR, b"[kubently: the output of this earlier run is no longer kept]\n")
 
@@ -31,6 +35,31 @@ class Kept:
     status: bytes = b""
     grown: anyio.Event = field(default_factory=anyio.Event)
     dropped: bool = False
+    readers: int = 0
+    """Streams that wait for it."""
+
+    stop: Callable[[], object] | None = None
+    """Ends the run, once it goes on without the stream that it was asked for on."""
+
+    def go_on(self, stop: Callable[[], object]) -> None:
+        """Run on without a stream; *stop* ends it unless somebody follows soon."""
+        self.stop = stop
+        self._wait_for_readers()
+
+    def left(self, *, at_once: bool) -> None:
+        """A follower is gone: it does not want the rest (*at_once*), or was lost like the first."""
+        if self.stop is not None and not self.readers and not self.status:
+            if at_once:
+                self.stop()
+            else:
+                self._wait_for_readers()
+
+    def _wait_for_readers(self) -> None:
+        asyncio.get_running_loop().call_later(GO_ON, self._stop_unless_followed)
+
+    def _stop_unless_followed(self) -> None:
+        if self.stop is not None and not self.readers and not self.status:
+            self.stop()
 
     def tell(self) -> None:
         """Wake those who follow."""

@@ -97,6 +97,7 @@ async def run(
 def _capabilities(settings: ExecutorSettings, sandbox: Sandbox, rules: policy.Policy) -> dict[str, str]:
     verified = "verified" if settings.trust.verify else "unverified"
     return {
+        "resume": "yes",
         "sandbox": sandbox.description,
         "secrets": rules.secrets,
         "grants": ",".join(sorted(rules.grants)),

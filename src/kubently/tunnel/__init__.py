@@ -3,10 +3,11 @@
 from kubently.tunnel.asgi import Application, Message, Receive, Scope, Send, read_body, read_json, status_of
 from kubently.tunnel.heartbeat import Heartbeat
 from kubently.tunnel.link import Link, LinkHandler
-from kubently.tunnel.server import AsgiServer
+from kubently.tunnel.server import ON_LOSS, AsgiServer
 from kubently.tunnel.session import Session, Stream
 
 __all__ = [
+    "ON_LOSS",
     "Application",
     "AsgiServer",
     "Heartbeat",

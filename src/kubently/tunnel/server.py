@@ -1,12 +1,13 @@
 """The executor's end: a stream becomes a call of an ASGI application.
 
 A reset of the stream cancels the call, so whatever works for it (a child process, a request to the API server) ends
-with it.
+with it. So does the loss of the tunnel, unless the application has said that it knows better.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 import anyio
 from anyio.abc import TaskGroup
@@ -16,6 +17,11 @@ from kubently.tunnel.asgi import Application, Message, Scope
 from kubently.tunnel.session import Stream
 
 log = logging.getLogger(__name__)
+
+
+ON_LOSS = "kubently.on_loss"
+"""Under this name a scope has a function that takes what is to be called when the tunnel is lost, in place of the
+call's cancellation. What is sent then raises TunnelClosedError."""
 
 
 class AsgiServer:
@@ -32,9 +38,10 @@ class AsgiServer:
     async def _serve(self, stream: Stream) -> None:
         try:
             with anyio.CancelScope() as scope:
-                stream.on_failed = scope.cancel
+                call = _Call(stream, scope)
+                stream.on_failed = call.failed
                 if not stream.is_closed:
-                    await _Call(stream).run(self._app)
+                    await call.run(self._app)
         finally:
             stream.on_failed = None
             stream.release()
@@ -43,10 +50,19 @@ class AsgiServer:
 class _Call:
     """One call of the application."""
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, cancel: anyio.CancelScope) -> None:
         self._stream = stream
+        self._cancel = cancel
+        self._on_loss: Callable[[], object] | None = None
         self._started = self._finished = False
         self._body_read = False
+
+    def failed(self) -> None:
+        """The stream was reset, or its tunnel lost."""
+        if self._on_loss is not None and self._stream.is_lost:
+            self._on_loss()
+        else:
+            self._cancel.cancel()
 
     async def run(self, app: Application) -> None:
         if any(name == b":protocol" for name, _ in self._stream.fields):
@@ -86,7 +102,11 @@ class _Call:
             "headers": [field for field in self._stream.fields if not field[0].startswith(b":")],
             "client": None,
             "server": None,
+            ON_LOSS: self._set_on_loss,
         }
+
+    def _set_on_loss(self, call: Callable[[], object]) -> None:
+        self._on_loss = call
 
     async def _receive(self) -> Message:
         if self._body_read:

@@ -48,6 +48,11 @@ class Stream:
         return self._error is not None
 
     @property
+    def is_lost(self) -> bool:
+        """Whether its tunnel was lost, as opposed to a reset of this stream."""
+        return isinstance(self._error, TunnelClosedError)
+
+    @property
     def has_ended(self) -> bool:
         """Whether the peer's half came to its end."""
         return self._ended
