@@ -239,3 +239,29 @@ async def test_a_caller_that_leaves_after_the_cut_ends_it(tmp_path: Path) -> Non
             tasks.cancel_scope.cancel()
 
         await fleet.wait_for(lambda: executor.runner.cancelled == 1, timeout=2)
+
+
+async def test_a_kubernetes_request_that_was_not_answered_yet_is_asked_again(tmp_path: Path) -> None:
+    async with run_fleet(tmp_path) as fleet:
+        asked, answering = anyio.Event(), anyio.Event()
+
+        async def slow(scope: Any, receive: Any, send: Any) -> None:
+            asked.set()
+            await answering.wait()
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"{}"})
+
+        session = await fleet.add("prod", slow, lane="a")
+        answers: list[int] = []
+
+        async def get() -> None:
+            answers.append((await fleet.http.get("/clusters/prod/k8s/api/v1/namespaces/x/pods")).status_code)
+
+        fleet.tasks.start_soon(get)
+        await asked.wait()
+        again = await fleet.dial("prod", await fleet.serving.services.tokens.rotate(ClusterId("prod")), slow, lane="b")
+        session._link._transport.abort()  # type: ignore[attr-defined]
+        await fleet.wait_for(lambda: fleet.serving.services.fleet.streams() == 1 and session.is_closed)
+        answering.set()
+        await fleet.wait_for(lambda: answers == [200])
+        assert not again.is_closed

@@ -40,17 +40,16 @@ async def serve(
     method: str = scope["method"]
     async with services.kubernetes.open(
         principal, cluster, method, path, scope["query_string"], scope["headers"], request_id=request_id
-    ) as stream:
+    ) as asked:
         body = await read_body(receive, limit=_MAX_BODY) if method == "POST" else b""
         with while_connected(scope):
-            await stream.write(body, end_stream=True)
-            head = await stream.head()
+            head = await asked.answer(body)
             # The executor has filtered these; a control plane does not take its word for what a front proxy acts on.
             # Its Date stays behind, because the server writes one.
             fields = [field for field in headers.response_headers(head) if field[0] != b"date"]
             await send({"type": "http.response.start", "status": status_of(head), "headers": fields})
             try:
-                while chunk := await stream.read():
+                while chunk := await asked.read():
                     await send({"type": "http.response.body", "body": chunk, "more_body": True})
             except TunnelError as error:
                 # The head is out: only a broken connection tells the client that the body is not whole.

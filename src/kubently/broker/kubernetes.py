@@ -9,12 +9,16 @@ from kubently import wire
 from kubently.broker import narrowing
 from kubently.broker.admission import Admission
 from kubently.broker.audit import Audit
+from kubently.broker.commands import RESUME_WAIT
 from kubently.broker.limits import Slots
 from kubently.errors import KubentlyError, TunnelClosedError
 from kubently.fleet import Fleet
 from kubently.kube import headers, paths, policy
 from kubently.schema import ClusterId, Permission, Principal
 from kubently.tunnel import Stream
+
+ATTEMPTS = 3
+"""Sessions that are tried for one request, should they be cut before it was answered."""
 
 MAX_REQUESTS = 448
 """Requests to one cluster at once: of a session's 512 streams the rest is for commands, whatever watches there are."""
@@ -28,6 +32,47 @@ class PolicyDeniedError(KubentlyError):
     def __init__(self, deny: policy.Deny, request: paths.ApiRequest) -> None:
         super().__init__(str(deny))
         self.status = policy.deny_status(deny, request)
+
+
+class Asked:
+    """A request under way: `answer` first, then `read`."""
+
+    def __init__(self, fleet: Fleet, cluster: ClusterId, fields: list[wire.Field], stream: Stream) -> None:
+        self._fleet = fleet
+        self._cluster = cluster
+        self._fields = fields
+        self._stream = stream
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the answer came to its end."""
+        return self._stream.has_ended
+
+    async def answer(self, body: bytes) -> tuple[wire.Field, ...]:
+        """Send the body and wait for the answer's head.
+
+        A session that is cut before it came is no matter: whatever may be asked may be asked twice. Raises TunnelError.
+        """
+        for left in reversed(range(ATTEMPTS)):
+            try:
+                await self._stream.write(body, end_stream=True)
+                return await self._stream.head()
+            except TunnelClosedError as error:
+                if not left:
+                    raise
+                try:
+                    self._stream, _ = await self._fleet.open(self._cluster, self._fields, wait=RESUME_WAIT)
+                except KubentlyError:
+                    raise error from None
+        raise AssertionError("unreachable")
+
+    async def read(self) -> bytes:
+        """The next piece of the answer's body; empty at its end. Raises TunnelError."""
+        return await self._stream.read()
+
+    def close(self) -> None:
+        """Say that nothing more is wanted."""
+        self._stream.reset()
 
 
 class KubernetesRequests:
@@ -50,8 +95,8 @@ class KubernetesRequests:
         fields: Iterable[wire.Field],
         *,
         request_id: str,
-    ) -> AsyncIterator[Stream]:
-        """Send the head of a request while the block lasts; the caller writes a body (or ends it) and reads the answer.
+    ) -> AsyncIterator[Asked]:
+        """Send the head of a request while the block lasts; the caller gives a body (or none) and reads the answer.
 
         Raises PolicyDeniedError, InvalidRequestError, AuthError, FleetError.
         """
@@ -66,8 +111,8 @@ class KubernetesRequests:
             raise PolicyDeniedError(decision, request)
         forwarded = headers.request_headers(fields, with_body=request.verb == "create")
         with self.slots.take(cluster):
-            async with self._opened(principal, cluster, request, forwarded, request_id) as stream:
-                yield stream
+            async with self._opened(principal, cluster, request, forwarded, request_id) as asked:
+                yield asked
 
     @contextlib.asynccontextmanager
     async def _opened(
@@ -77,7 +122,7 @@ class KubernetesRequests:
         request: paths.ApiRequest,
         forwarded: Iterable[wire.Field],
         request_id: str,
-    ) -> AsyncIterator[Stream]:
+    ) -> AsyncIterator[Asked]:
         async with self._audit.recorded(principal, cluster, "kubernetes", str(request), request_id=request_id) as entry:
             target = b"?".join(part for part in paths.build(request) if part)
             head: list[wire.Field] = [
@@ -87,12 +132,13 @@ class KubernetesRequests:
                 *narrowing.caller_fields(principal, cluster, request_id),
             ]
             stream, _ = await self._fleet.open(cluster, head)
+            asked = Asked(self._fleet, cluster, head, stream)
             try:
-                yield stream
-                entry.outcome = "answered" if stream.has_ended else "cancelled"
+                yield asked
+                entry.outcome = "answered" if asked.has_ended else "cancelled"
             except TunnelClosedError as error:
                 raise TunnelClosedError(
                     f"the executor of {cluster} was lost before it answered ({error.message})", hint="ask again"
                 ) from error
             finally:
-                stream.reset()
+                asked.close()

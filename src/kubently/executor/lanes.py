@@ -77,7 +77,7 @@ class Watch(Protocol):
 def backoff(attempt: int, *, outage: float, refused: bool, rng: random.Random) -> float:
     """Seconds to wait before attempt number *attempt* (1 is the first retry), *outage* seconds into the outage."""
     cap = REFUSED_DELAY if refused else EARLY_MAX_DELAY if outage < 60 else MAX_DELAY
-    return rng.uniform(0, min(cap, FIRST_DELAY * 2 ** min(attempt, 16)))
+    return rng.uniform(0, min(cap, FIRST_DELAY * 2 ** min(attempt - 1, 16)))
 
 
 class Lane:
