@@ -99,9 +99,9 @@ def _envoy() -> str | None:
 
 
 @contextmanager
-def running(name: str, folder: Path, plan: Plan) -> Iterator[Running]:
+def running(name: str, folder: Path, plan: Plan, *, port: int = 0) -> Iterator[Running]:
     """The server *name* while the block runs, listening."""
-    binary, port = program(name), free_ports(1)[0]
+    binary, port = program(name), port or free_ports(1)[0]
     folder = folder / name
     folder.mkdir()
     _certificates(folder, plan)
@@ -258,14 +258,8 @@ def _caddy(folder: Path, port: int, plan: Plan) -> None:
 
 
 def _envoy_config(folder: Path, port: int, plan: Plan) -> None:
-    (folder / "listeners.yaml").write_text(json.dumps({"resources": [_envoy_listener(folder, port, plan)]}))
-    moved = folder / "listeners.json"
-    made = folder / ".listeners.json"
-    made.write_text(
-        json.dumps({"version_info": str(os.urandom(4).hex()), "resources": [_envoy_listener(folder, port, plan)]})
-    )
-    made.rename(moved)
     cluster = {
+        "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
         "name": "api",
         "type": "STATIC",
         "connect_timeout": "2s",
@@ -274,15 +268,15 @@ def _envoy_config(folder: Path, port: int, plan: Plan) -> None:
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _address(plan.upstream or 1)}}]}],
         },
     }
-    source = {"path_config_source": {"path": str(moved), "watched_directory": {"path": str(folder)}}}
+    sources = {}
+    for kind, resource in (("cds", cluster), ("lds", _envoy_listener(folder, port, plan))):
+        made, moved = folder / f".{kind}.json", folder / f"{kind}.json"
+        made.write_text(json.dumps({"version_info": os.urandom(4).hex(), "resources": [resource]}))
+        made.rename(moved)
+        source = {"path": str(moved), "watched_directory": {"path": str(folder)}}
+        sources[f"{kind}_config"] = {"resource_api_version": "V3", "path_config_source": source}
     (folder / "envoy.json").write_text(
-        json.dumps(
-            {
-                "node": {"id": "test", "cluster": "test"},
-                "dynamic_resources": {"lds_config": {"resource_api_version": "V3", **source}},
-                "static_resources": {"clusters": [cluster]},
-            }
-        )
+        json.dumps({"node": {"id": "test", "cluster": "test"}, "dynamic_resources": sources})
     )
 
 
