@@ -97,7 +97,7 @@ class Authority:
             certificate = x509.load_der_x509_certificate(der)
             is_ours = self.has_issued(certificate)
             is_executors = certificate.subject == identity.subject(cluster)
-        except ValueError as error:
+        except identity.UNREADABLE as error:
             raise ExecutorCertificateError("what was sent as the executor's certificate is none") from error
         if not is_ours:
             raise ExecutorCertificateError(

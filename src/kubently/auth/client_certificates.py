@@ -13,6 +13,7 @@ from cryptography.x509.oid import NameOID
 
 from kubently.errors import ExecutorCertificateError, ExecutorCertificateExpiredError
 from kubently.schema import ClusterId
+from kubently.trust import identity
 
 
 def require_bound(certificate: x509.Certificate, cluster: ClusterId, *, now: datetime) -> None:
@@ -22,7 +23,7 @@ def require_bound(certificate: x509.Certificate, cluster: ClusterId, *, now: dat
     """
     try:
         names, end = _names(certificate), certificate.not_valid_after_utc
-    except ValueError as error:
+    except identity.UNREADABLE as error:
         raise ExecutorCertificateError("the client certificate cannot be read") from error
     if not any(_names_cluster(name, cluster) for name in names):
         shown = ", ".join(names)[:200] or "nobody"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
@@ -93,7 +92,7 @@ class Identities:
         """
         try:
             der = base64.b64decode(encoded, validate=True)
-        except binascii.Error as error:
+        except ValueError as error:  # binascii.Error, or letters beyond ASCII
             raise ExecutorCertificateError("what was sent as the executor's certificate is no base64") from error
         certificate = await self._checked(der, cluster)
         possession = Possession(der, cluster, is_ours, renew=self._renew)
@@ -108,7 +107,7 @@ class Identities:
         """
         try:
             certificate = x509.load_der_x509_certificate(der)
-        except ValueError as error:
+        except identity.UNREADABLE as error:
             raise ExecutorCertificateError("the client certificate cannot be read") from error
         fingerprint = identity.fingerprint(certificate)
         if self._authority.has_issued(certificate):

@@ -8,14 +8,13 @@ notes in docs/concepts/security.md).
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import NameOID
@@ -29,6 +28,15 @@ ORGANIZATION = "kubently:executors"
 _URN = "urn:kubently:cluster:"
 _LABEL = b"kubently executor proof v1"
 _MAX_FIELD = 4096
+
+UNREADABLE = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+"""What ``cryptography`` raises of certificates that somebody else wrote."""
 
 PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
@@ -52,7 +60,7 @@ def generation(certificate: x509.Certificate) -> str:
     """The generation that `alternative_name` wrote; empty when there is none."""
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, ValueError):
+    except (x509.ExtensionNotFound, *UNREADABLE):
         return ""
     found = [uri for uri in names.get_values_for_type(x509.UniformResourceIdentifier) if uri.startswith(_URN)]
     return found[0].rpartition(":")[2] if found else ""
@@ -96,7 +104,7 @@ def is_issued_by(certificate: x509.Certificate, authority: x509.Certificate) -> 
     """Whether *authority* itself signed *certificate*."""
     try:
         certificate.verify_directly_issued_by(authority)
-    except (InvalidSignature, TypeError, ValueError):
+    except (InvalidSignature, TypeError, *UNREADABLE):
         return False
     return True
 
@@ -139,8 +147,8 @@ def sign(key: PrivateKey, challenge: Challenge, cluster: ClusterId, host: str) -
 
 def is_proven(certificate: x509.Certificate, challenge: Challenge, cluster: ClusterId, proof: Proof) -> bool:
     """Whether the holder of *certificate*'s key signed *challenge* for *cluster* and the proof's host."""
-    key, statement = certificate.public_key(), _statement(challenge, cluster, proof.host)
     try:
+        key, statement = certificate.public_key(), _statement(challenge, cluster, proof.host)
         signature = base64.b64decode(proof.signature, validate=True)
         if isinstance(key, ec.EllipticCurvePublicKey):
             key.verify(signature, statement, ec.ECDSA(hashes.SHA256()))
@@ -148,7 +156,7 @@ def is_proven(certificate: x509.Certificate, challenge: Challenge, cluster: Clus
             key.verify(signature, statement)
         else:
             return False
-    except (InvalidSignature, binascii.Error):
+    except (InvalidSignature, ValueError):  # no base64, half a surrogate pair in the host
         return False
     return True
 

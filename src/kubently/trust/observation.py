@@ -18,7 +18,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import AuthorityInformationAccessOID
@@ -26,6 +25,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 from kubently.settings import TrustSettings
 from kubently.trust import nested, proxies
 from kubently.trust.facts import Certificate, Facts
+from kubently.trust.identity import UNREADABLE
 from kubently.trust.keeper import Keeper
 from kubently.trust.probe import Probe, probe
 
@@ -73,7 +73,7 @@ def presented(url: str, settings: TrustSettings, *, timeout: float = _TIMEOUT) -
 
 def read_certificates(content: bytes) -> tuple[Certificate, ...]:
     """The certificates in PEM or DER, in their order; empty where none can be read."""
-    with warnings.catch_warnings(), contextlib.suppress(ValueError):
+    with warnings.catch_warnings(), contextlib.suppress(*UNREADABLE):
         warnings.simplefilter("ignore")
         if b"-----BEGIN" in content:
             return tuple(filter(None, map(_describe, x509.load_pem_x509_certificates(content))))
@@ -163,14 +163,14 @@ def _gap(chain: Sequence[x509.Certificate], last: x509.Certificate, anchors: Map
 
 
 def _load(der: bytes) -> x509.Certificate | None:
-    with warnings.catch_warnings(), contextlib.suppress(ValueError):
+    with warnings.catch_warnings(), contextlib.suppress(*UNREADABLE):
         warnings.simplefilter("ignore")  # of old roots with odd serial numbers
         return x509.load_der_x509_certificate(der)
     return None
 
 
 def _describe(certificate: x509.Certificate) -> Certificate | None:
-    with contextlib.suppress(ValueError, x509.UnsupportedGeneralNameType):
+    with contextlib.suppress(*UNREADABLE):
         return Certificate(
             subject=_name(certificate.subject),
             issuer=_name(certificate.issuer),
@@ -193,13 +193,13 @@ def _names(certificate: x509.Certificate) -> tuple[str, ...]:
 
 
 def _extensions(certificate: x509.Certificate) -> Sequence[x509.Extension[x509.ExtensionType]]:
-    with contextlib.suppress(ValueError, x509.UnsupportedGeneralNameType, x509.DuplicateExtension):
+    with contextlib.suppress(*UNREADABLE):
         return tuple(certificate.extensions)
     return ()
 
 
 def _key(certificate: x509.Certificate) -> str:
-    with contextlib.suppress(ValueError, UnsupportedAlgorithm):
+    with contextlib.suppress(*UNREADABLE):
         key = certificate.public_key()
         if isinstance(key, rsa.RSAPublicKey):
             return f"RSA {key.key_size}"
@@ -228,7 +228,7 @@ def _text(value: str) -> str:
 
 
 def _client_expiry(path: Path) -> datetime | None:
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, *UNREADABLE):
         expires = x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
         return expires if expires < datetime.now(UTC) else None
     return None

@@ -134,7 +134,7 @@ def test_redirect_is_reported_and_not_followed(status: int) -> None:
 def test_answer_of_something_else_is_named(body: bytes) -> None:
     with (
         api(Server(answer(502, body))) as client,
-        pytest.raises(ApiError, match="a proxy in front of .* answered 502") as caught,
+        pytest.raises(ApiError, match=r"a proxy in front of .* answered 502") as caught,
     ):
         client.get("/")
 
