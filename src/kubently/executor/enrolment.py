@@ -6,7 +6,7 @@ from functools import partial
 
 import anyio
 
-from kubently.client import Api
+from kubently.client import Api, ApiUnreachableError
 from kubently.executor.apiserver import ApiServer
 from kubently.executor.cluster import describe
 from kubently.executor.credentials import Credentials, StaticToken
@@ -14,6 +14,7 @@ from kubently.executor.identity import Identity
 from kubently.executor.keeping import Folder, Keeping, Secret
 from kubently.schema import ExecutorCertificate, parse_cluster_id
 from kubently.settings import ExecutorSettings
+from kubently.trust.connect import ProxyError
 
 PATH = "/executor/v1/enrol"
 _TIMEOUT = 30.0
@@ -51,8 +52,14 @@ def _enrolment_token(settings: ExecutorSettings) -> str:
 
 
 async def _enrol(settings: ExecutorSettings, api_server: ApiServer, token: str, request: str) -> ExecutorCertificate:
-    """Raises ApiError, ApiUnreachableError, ProxyError, ConfigError."""
+    """At the first API that can be reached. Raises ApiError, ApiUnreachableError, ProxyError, ConfigError."""
     _, uid = await describe(api_server)
-    api = Api(settings.api_url, token, timeout=_TIMEOUT, settings=settings.trust)
     wish = {"cluster": settings.cluster_id, "request": request, "kube_system_uid": uid}
-    return ExecutorCertificate.model_validate(await anyio.to_thread.run_sync(api.post, PATH, wish))
+    for url in settings.api_urls:
+        api = Api(url, token, timeout=_TIMEOUT, settings=settings.trust)
+        try:
+            return ExecutorCertificate.model_validate(await anyio.to_thread.run_sync(api.post, PATH, wish))
+        except (ApiUnreachableError, ProxyError):
+            if url == settings.api_urls[-1]:
+                raise
+    raise AssertionError("there is always a URL")
