@@ -78,6 +78,8 @@ class Running:
 
 def program(name: str) -> str:
     """Where the server is. Skips the test where it is not, unless it must be there."""
+    if name == "kubently":
+        return str(Path(sys.executable).with_name("kubently"))
     found = _envoy() if name == "envoy" else shutil.which(name, path=PATH)
     if found is None:
         if os.environ.get("TESTBED_REQUIRED"):
@@ -108,6 +110,8 @@ def running(name: str, folder: Path, plan: Plan, *, port: int = 0) -> Iterator[R
     write, argv = _SERVERS[name]
     write(folder, port, plan)
     environ = {"PATH": PATH, "HOME": str(folder), "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
+    if name == "kubently":
+        environ |= _kubently_environ(folder, port)
     if plan.only:
         environ["OPENSSL_CONF"] = str(_lax_openssl(folder))
     process = Process([binary, *argv(folder, port, plan)], log=folder / "log", env=environ, cwd=folder)
@@ -365,6 +369,19 @@ def _s_server(folder: Path, port: int, plan: Plan) -> list[str]:
     return argv
 
 
+# ---------------------------------------------------------------------- our own listener
+
+
+def _kubently_environ(folder: Path, port: int) -> dict[str, str]:
+    return {
+        "KUBENTLY_LISTEN": f"127.0.0.1:{free_ports(1)[0]}",
+        "KUBENTLY_TLS_LISTEN": f"127.0.0.1:{port}",
+        "KUBENTLY_TLS_CERT": str(folder / "tls.crt"),
+        "KUBENTLY_TLS_KEY": str(folder / "tls.key"),
+        "KUBENTLY_ADMIN_KEY": "peers-admin-key-0123456789",
+    }
+
+
 Write = Callable[[Path, int, Plan], None]
 Arguments = Callable[[Path, int, Plan], list[str]]
 
@@ -383,6 +400,7 @@ _SERVERS: dict[str, tuple[Write, Arguments]] = {
         ],
     ),
     "openssl": (_no_file, _s_server),
+    "kubently": (_no_file, lambda folder, port, plan: ["api"]),
 }
 
 SERVERS = tuple(_SERVERS)

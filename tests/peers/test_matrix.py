@@ -14,6 +14,9 @@ from tests.integration.test_trust_matrix import cli, client_pair, executor_fails
 from tests.integration.tls_peers import DAY, Identity, Wish, authority, make, server
 from tests.peers.servers import PROXIES, SERVERS, Plan, running
 
+FOREIGN = tuple(kind for kind in SERVERS if kind != "kubently")
+"""Ours lets clients without a certificate into TLS, and says what it thinks of them in words."""
+
 ROOT, OTHER = authority(), authority("Other Root")
 MIDDLE = make(Wish("Test Middle", ca=True), ROOT)
 
@@ -81,7 +84,7 @@ ROWS = {
         [server(issuer=ROOT, usage=ExtendedKeyUsageOID.CLIENT_AUTH)],
         "tls-wrong-usage",
         "the certificate of {url} is not for servers (",
-        servers=("nginx", "haproxy", "caddy", "openssl"),  # Envoy does not start with it
+        servers=("nginx", "haproxy", "caddy", "openssl", "kubently"),  # Envoy does not start with it
     ),
     "weak key": Row(
         [server(issuer=ROOT, key=lambda: rsa.generate_private_key(public_exponent=65537, key_size=1024))],
@@ -98,7 +101,11 @@ ROWS = {
         servers=("nginx", "haproxy", "openssl"),
     ),
     "client certificate wanted": Row(
-        [GOOD], "tls-client-cert-required", "{url} wants a client certificate, and none is configured (", clients=ROOT
+        [GOOD],
+        "tls-client-cert-required",
+        "{url} wants a client certificate, and none is configured (",
+        clients=ROOT,
+        servers=FOREIGN,
     ),
     "client certificate of another CA": Row(
         [GOOD],
@@ -106,6 +113,7 @@ ROWS = {
         "{url} does not accept our client certificate (",
         clients=ROOT,
         shows=person(OTHER),
+        servers=FOREIGN,
     ),
     "client certificate expired": Row(
         [GOOD],
@@ -113,6 +121,7 @@ ROWS = {
         "{url} does not accept our client certificate: it expired 3 d ago (",
         clients=ROOT,
         shows=person(ROOT, begins=-9 * DAY, ends=-3 * DAY),
+        servers=FOREIGN,
     ),
     "http to the https port": Row([GOOD], "tls-expected", "{url} speaks TLS on that port", scheme="http"),
     "redirect to another host": Row(

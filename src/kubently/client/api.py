@@ -142,6 +142,7 @@ class Api:
             try:
                 raise ApiError(response.status, self._problem(response))
             finally:
+                response.close()  # its file holds the socket open
                 connection.close()
         return connection, response
 
