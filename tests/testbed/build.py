@@ -67,9 +67,9 @@ GROUPS = (
     ),
     Group("kwok", ("kwok",)),
     Group("probe", ("probe",), package="."),
+    Group("oidc", ("oidc",), package="."),
     Group("informer", ("informer",), package=".", is_optional=True),
     Group("metrics-server", ("metrics-server",), is_optional=True),
-    Group("oidc", ("oidc",), package=".", is_optional=True),
     Group("helm", ("helm",), is_optional=True),
 )
 """In the order in which they are built: what the most tests need comes first."""

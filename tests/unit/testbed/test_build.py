@@ -19,7 +19,7 @@ for program in server etcd kube-apiserver kube-controller-manager kube-scheduler
     : > "$out/$program"
 done
 """
-REQUIRED = ["etcd", "kubernetes", "kwok", "probe"]
+REQUIRED = ["etcd", "kubernetes", "kwok", "probe", "oidc"]
 OPTIONAL = ["informer", "metrics-server", "helm"]
 
 
