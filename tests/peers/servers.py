@@ -248,6 +248,8 @@ def _caddy(folder: Path, port: int, plan: Plan) -> None:
     if plan.clients:
         tls.append(f"client_auth {{\nmode require_and_verify\ntrusted_ca_cert_file {folder}/clients.crt\n}}")
     stripping = ["header_up -Upgrade", "header_up -Connection"] if plan.strip_upgrade else []
+    if plan.hand_on:
+        stripping.append(f'header_up {plan.hand_on} ":{{http.request.tls.client.certificate_der_base64}}:"')
     handler = "\n".join([f"reverse_proxy 127.0.0.1:{plan.upstream or 1} {{", "flush_interval -1", *stripping, "}"])
     if plan.redirect:
         handler = f"redir {plan.redirect} 301"
