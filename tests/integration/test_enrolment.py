@@ -560,3 +560,14 @@ async def test_sessions_that_dial_at_once_enrol_once(tmp_path: Path) -> None:
         await connected(fleet)
         audit = (await fleet.http.get("/api/v1/audit?limit=100")).json()["records"]
         assert sum(r["action"] == "executor.enrol" and r["event"] == "started" for r in audit) == 1
+
+
+async def test_a_cluster_that_is_expected_is_listed_and_an_unknown_one_is_not_reset(tmp_path: Path) -> None:
+    async with run_fleet(tmp_path) as fleet:
+        await token_for(fleet, "expected")
+
+        listed = (await fleet.http.get("/api/v1/clusters")).json()
+        unknown = await fleet.http.post("/api/v1/clusters/nosuch/reset")
+
+        assert [(c["id"], c["state"]) for c in listed] == [("expected", "never-connected")]
+        assert (unknown.status_code, unknown.json()["code"]) == (404, "cluster-not-found")

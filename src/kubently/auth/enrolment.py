@@ -81,10 +81,9 @@ class Enrolments:
             if json.loads(value)["cluster"] == cluster:
                 await self._store.delete(key)
 
-    async def is_pending(self, cluster: ClusterId) -> bool:
-        """Whether a token of *cluster* waits to be used."""
-        records = [json.loads(value) for _, value in await self._store.scan(PREFIX)]
-        return any(record["cluster"] == cluster and not record["used_by"] for record in records)
+    async def clusters(self) -> frozenset[ClusterId]:
+        """Whom tokens were made for that have not expired, used or not."""
+        return frozenset(ClusterId(json.loads(value)["cluster"]) for _, value in await self._store.scan(PREFIX))
 
     @staticmethod
     def _require_fitting(record: dict[str, str], cluster: ClusterId, uid: str) -> None:

@@ -76,6 +76,12 @@ class Api:
         self._trust = trust.Keeper(settings or TrustSettings(ca_cert=ca))
         self._proxy = proxies.choose(self._trust.settings.proxies, self.url)
 
+    @property
+    def ca_file(self) -> str:
+        """The file of the CA that is trusted for this API, where it was given as one."""
+        given = self._trust.settings.ca_cert
+        return given if given and "-----BEGIN" not in given else ""
+
     def get(self, path: str) -> Any:
         """GET and parse. Raises ApiError, ApiUnreachableError."""
         return self._json("GET", path, None, {})

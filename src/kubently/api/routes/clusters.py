@@ -28,9 +28,10 @@ async def list_clusters(here: Here) -> list[Cluster]:
     here.require(Permission.READ_CLUSTERS)
     fleet = here.services.fleet
     seen = {cluster.id: cluster for cluster in fanout.visible(fleet, here.principal)}
-    for token in await here.services.tokens.all():
-        if token.cluster not in seen and grants.may_see(here.principal, token.cluster):
-            seen[token.cluster] = fleet.describe(ClusterId(token.cluster))
+    expected = {ClusterId(token.cluster) for token in await here.services.tokens.all()}
+    for cluster in expected | await here.services.identities.enrolments.clusters():
+        if cluster not in seen and grants.may_see(here.principal, cluster):
+            seen[cluster] = fleet.describe(cluster)
     return [seen[cluster] for cluster in sorted(seen)]
 
 
@@ -72,6 +73,10 @@ async def reset_cluster(cluster_id: str, here: Here) -> None:
     Executor tokens stay; the next executor that comes has the id.
     """
     cluster = here.require_on(cluster_id, Permission.MANAGE)
+    services = here.services
+    expected = await services.tokens.is_known(cluster) or cluster in await services.identities.enrolments.clusters()
+    if not expected and not services.fleet.knows(cluster):
+        raise grants.unknown_cluster(cluster)
     await here.record("cluster.reset", cluster, cluster=cluster)
     await here.services.identities.end(cluster)
     await here.services.fleet.reset(cluster)

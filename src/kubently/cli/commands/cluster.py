@@ -42,11 +42,11 @@ def add(
     api = state.api()
     made = api.post(f"/api/v1/clusters/{name}/enrolments", {"ttl_seconds": ttl * 3600, "kube_system_uid": uid})
     secret = _secret(made["token"], namespace, f"{release}-enrolment")
-    helm = _helm(name, namespace=namespace, release=release, api_url=api_url or api.url, chart=chart)
+    helm = _helm(name, namespace=namespace, release=release, api_url=api_url or api.url, chart=chart, ca=api.ca_file)
     if state.is_json:
         state.print_json({**made, "secret": secret, "helm": helm})
         return
-    click.echo(f"# In the cluster {name}. The token is shown once and good once, until {made['expires_at']}.")
+    click.echo(f"# In the cluster {name}. The token is shown once and good once, until {made['expires_at'][:19]} UTC.")
     click.echo(f"kubectl create namespace {namespace} --dry-run=client -o yaml | kubectl apply -f -")
     click.echo(f"kubectl apply -f - <<'EOF'\n{json.dumps(secret, indent=2)}\nEOF")
     click.echo(shlex.join(helm).replace(" --set", " \\\n  --set"))
@@ -112,7 +112,7 @@ def _secret(token: str, namespace: str, name: str) -> dict[str, Any]:
     }
 
 
-def _helm(name: str, *, namespace: str, release: str, api_url: str, chart: str) -> list[str]:
+def _helm(name: str, *, namespace: str, release: str, api_url: str, chart: str, ca: str) -> list[str]:
     values = {
         "api.enabled": "false",
         "executor.clusterId": name,
@@ -120,4 +120,6 @@ def _helm(name: str, *, namespace: str, release: str, api_url: str, chart: str) 
         "executor.enrolment.existingSecret": f"{release}-enrolment",
     }
     settings = [part for key, value in values.items() for part in ("--set", f"{key}={value}")]
+    if ca:
+        settings += ["--set-file", f"executor.tls.caBundle.pem={ca}"]
     return ["helm", "upgrade", "--install", release, chart, "--namespace", namespace, *settings]
