@@ -16,7 +16,7 @@ from kubently.settings import ApiSettings
 
 pytestmark = pytest.mark.anyio
 
-METRIC = "kubently_certificate_not_after_timestamp_seconds"
+METRIC = 'kubently_certificate_not_after_timestamp_seconds{certificate="served"}'
 
 
 def told(serving: api.Serving) -> str:

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+from datetime import UTC, datetime
 
 from kubently import listen
 from kubently.api import forwarded, requests
 from kubently.api.services import Services
 from kubently.auth import Admitted
 from kubently.errors import (
+    ApiDrainingError,
     ClientCertificateMissingError,
     InvalidRequestError,
     KubentlyError,
     UnauthenticatedError,
 )
-from kubently.schema import ClusterId, parse_cluster_id, problems
+from kubently.schema import ClusterId, Refusal, parse_cluster_id, problems
 from kubently.trust import identity
 from kubently.tunnel import Receive, Scope, Send
 from kubently.tunnel.transports.websocket import SUBPROTOCOL, AsgiLink
 
 log = logging.getLogger(__name__)
+
+_MAX_SENTENCE = 1024
 
 
 async def connect(scope: Scope, receive: Receive, send: Send, services: Services) -> None:
@@ -32,7 +37,7 @@ async def connect(scope: Scope, receive: Receive, send: Send, services: Services
         services.fleet.require_open()
         admitted = await admit(scope, services)
     except KubentlyError as error:
-        note_refusal(scope, services, error)
+        await note_refusal(scope, services, error)
         await _refuse(scope, send, error)
         return
     services.metrics.accepts.labels(result="ok").inc()
@@ -42,11 +47,21 @@ async def connect(scope: Scope, receive: Receive, send: Send, services: Services
     await link.serve(receive, send, subprotocol=SUBPROTOCOL)
 
 
-def note_refusal(scope: Scope, services: Services, error: KubentlyError) -> None:
-    """Count and log an executor that is not let in."""
+async def note_refusal(scope: Scope, services: Services, error: KubentlyError) -> None:
+    """Count and log an executor that is not let in, and remember it for its cluster."""
     services.metrics.accepts.labels(result=error.code).inc()
     client = forwarded.client_address(scope, services.settings.trusted_proxies)
     log.warning("executor refused", extra={"reason": str(error), "client": client})
+    if isinstance(error, ApiDrainingError):
+        return
+    with contextlib.suppress(KubentlyError):  # a name that is none, or a store that does not answer
+        cluster = parse_cluster_id(requests.header(scope, b"x-kubently-cluster"))
+        # Anybody can make names up: only those count that somebody gave a token, or that was here.
+        if services.fleet.knows(cluster) or await services.tokens.is_known(cluster):
+            said = "; ".join(filter(None, (error.message, error.hint)))
+            message = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in said[:_MAX_SENTENCE])
+            refusal = Refusal(code=error.code, message=message, at=datetime.now(UTC), client=client)
+            services.fleet.note_refusal(cluster, refusal)
 
 
 async def admit(scope: Scope, services: Services) -> Admitted:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
 from kubently.broker import Slots
+from kubently.fleet import Fleet
 from kubently.schema import Transport
+from kubently.trust import watching
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -39,12 +43,8 @@ class Metrics:
         self.requests = Counter(
             "kubently_http_requests", "Requests, by surface and status", ["surface", "status"], registry=registry
         )
-        self.certificate_end = Gauge(
-            "kubently_certificate_not_after_timestamp_seconds",
-            "When a certificate ends to be valid",
-            ["certificate"],
-            registry=registry,
-        )
+        self.certificates = watching.Watched()
+        registry.register(watching.Exported(self.certificates))
         self.certificate_broken = Gauge(
             "kubently_certificate_reload_failed",
             "1 while the files of a certificate hold what cannot be used and the old one is kept",
@@ -60,6 +60,10 @@ class Metrics:
         for transport in Transport:
             self.connections.labels(transport=transport.value).set_function(partial(sessions, transport))
 
+    def show_executors(self, fleet: Fleet) -> None:
+        """Show what the executors of *fleet* tell of their certificates, as long as they are connected."""
+        self.registry.register(_ExecutorCertificates(fleet))
+
     def count_refusals(self, slots: Slots) -> None:
         """Show how often *slots* were all taken."""
         self.limit_hits.labels(limit=slots.name).set_function(lambda: slots.refused)
@@ -67,3 +71,20 @@ class Metrics:
     def render(self) -> bytes:
         """The text format of Prometheus."""
         return generate_latest(self.registry)
+
+
+class _ExecutorCertificates(Collector):
+    """Certificates as executors see them; the first to end where several executors tell of one."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+
+    def collect(self) -> Iterable[Metric]:
+        ends = GaugeMetricFamily(
+            "kubently_executor_certificate_not_after_timestamp_seconds",
+            "When a certificate ends that an executor uses or sees: api, trusted, client or identity",
+            labels=["cluster", "certificate"],
+        )
+        for (cluster, name), end in self._fleet.certificate_ends().items():
+            ends.add_metric([cluster, name], end.timestamp())
+        yield ends

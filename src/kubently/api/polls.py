@@ -79,7 +79,7 @@ async def _admit(scope: Scope, services: Services) -> Admitted:
     try:
         return await connect.admit(scope, services)
     except KubentlyError as error:
-        connect.note_refusal(scope, services, error)
+        await connect.note_refusal(scope, services, error)
         raise
 
 

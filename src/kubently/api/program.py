@@ -15,6 +15,7 @@ from kubently.api.health import MetricsApp
 from kubently.api.services import Services, open_services
 from kubently.listen import listen
 from kubently.settings import ApiSettings
+from kubently.trust import watching
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ async def _certificate(settings: ApiSettings, services: Services) -> AsyncIterat
         client_ca_file=settings.client_ca if wanted else None,
     )
     metrics = services.metrics
-    metrics.certificate_end.labels(certificate="served").set_function(lambda: certificate.not_after.timestamp())
+    metrics.certificates.add("served", lambda: watching.Validity(certificate.not_before, certificate.not_after))
     metrics.certificate_broken.labels(certificate="served").set_function(lambda: bool(certificate.problem))
 
     async def watch() -> None:

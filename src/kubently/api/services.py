@@ -31,6 +31,7 @@ from kubently.errors import KubentlyError
 from kubently.fleet import Fleet, Registry
 from kubently.settings import ApiSettings
 from kubently.store import Store, open_store
+from kubently.trust import watching
 from kubently.tunnel import Heartbeat
 from kubently.tunnel.transports.poll_server import Polls
 
@@ -93,6 +94,8 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
             metrics = Metrics()
             metrics.count_connections(fleet.sessions)
             metrics.streams.set_function(fleet.streams)
+            metrics.show_executors(fleet)
+            _watch_certificates(metrics, settings, identities)
             admission = Admission(fleet, tokens)
             commands = Commands(fleet, admission, audit, store, max_per_cluster=settings.max_commands_per_cluster)
             kubernetes = KubernetesRequests(fleet, admission, audit)
@@ -129,6 +132,13 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
     finally:
         with anyio.CancelScope(shield=True):
             await store.aclose()
+
+
+def _watch_certificates(metrics: Metrics, settings: ApiSettings, identities: Identities) -> None:
+    authority = watching.of_text(identities.authority.encode())
+    metrics.certificates.add("executor-ca", lambda: authority)
+    if (path := settings.client_ca) is not None:
+        metrics.certificates.add("client-ca", lambda: watching.of_file(path))
 
 
 def open_logins(settings: ApiSettings, store: Store) -> Logins | None:

@@ -35,7 +35,10 @@ log = logging.getLogger(__name__)
 
 
 class Dialler:
-    """Makes sessions. ``on_closed`` is called with each that ends, and why."""
+    """Makes sessions. ``on_closed`` is called with each that ends, and why.
+
+    ``on_shown`` is called with the certificate (DER) that the API showed, ``tell`` asked what else to tell it.
+    """
 
     def __init__(
         self,
@@ -47,7 +50,11 @@ class Dialler:
         *,
         capabilities: Mapping[str, str],
         on_closed: Callable[[Standing, str], None],
+        on_shown: Callable[[bytes], None] = lambda _: None,
+        tell: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
+        self._on_shown = on_shown
+        self._tell = tell
         self._settings = settings
         self._app = app
         self._api_server = api_server
@@ -111,6 +118,8 @@ class Dialler:
             if not connected or isinstance(error, ssl.SSLError):
                 raise _BelowError(error) from error
             raise
+        self._on_shown(link.peer_certificate())
+        info = {**info, **self._tell()}
         return await self._settle(Standing(endpoint, transport, lane, link, time.monotonic()), info, tasks)
 
     async def _link(

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import anyio
 import yaml
+from prometheus_client import REGISTRY
 
 from kubently.errors import ConfigError
 from kubently.executor.apiserver import ApiServer
 from kubently.executor.app import ExecutorApp
+from kubently.executor.credentials import Credentials
 from kubently.executor.enrolment import make_credentials
 from kubently.executor.explain import Explainer
 from kubently.executor.health import HealthApp
@@ -30,6 +32,7 @@ from kubently.kube import policy
 from kubently.listen import listen
 from kubently.schema import parse_cluster_id
 from kubently.settings import ExecutorSettings, process_environ
+from kubently.trust import watching
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +85,10 @@ async def run(
             capabilities=_capabilities(settings, sandbox, rules),
             credentials=credentials,
         )
+        _watch(supervisor.certificates, settings, credentials)
+        exported = watching.Exported(supervisor.certificates)
+        REGISTRY.register(exported)
+        stack.callback(REGISTRY.unregister, exported)
         await stack.enter_async_context(proxy.serve())
         if settings.health_listen:
             await stack.enter_async_context(listen(HealthApp(supervisor), settings.health_listen))
@@ -92,6 +99,14 @@ async def run(
             await stop.wait()
             await supervisor.stop(drain_grace)
             tasks.cancel_scope.cancel()
+
+
+def _watch(certificates: watching.Watched, settings: ExecutorSettings, credentials: Credentials) -> None:
+    certificates.add("trusted", lambda: watching.of_trusted(settings.trust))
+    if (path := settings.trust.client_cert) is not None:
+        certificates.add("client", lambda: watching.of_file(path))
+    if isinstance(credentials, Identity):
+        certificates.add("identity", lambda: watching.of(*filter(None, [credentials.certificate])))
 
 
 def _capabilities(settings: ExecutorSettings, sandbox: Sandbox, rules: policy.Policy) -> dict[str, str]:

@@ -18,6 +18,10 @@ class ClientLink(Link, Protocol):
     was_cut: bool
     """Whether it was lost on the way, and neither end closed it."""
 
+    def peer_certificate(self) -> bytes:
+        """The certificate (DER) that the other end of TLS showed; empty without TLS."""
+        ...
+
     def attach(self, handler: LinkHandler) -> None:
         """Set who is called; messages that came before are delivered now."""
         ...

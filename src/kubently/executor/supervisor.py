@@ -6,6 +6,7 @@ import logging
 import random
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import anyio
 
@@ -21,6 +22,7 @@ from kubently.executor.metrics import CONNECTED, CUTS, DIALS, SESSIONS, TRUST_RE
 from kubently.executor.standing import Standing
 from kubently.schema import Transport
 from kubently.settings import ExecutorSettings
+from kubently.trust import watching
 from kubently.trust.connect import ProxyError
 from kubently.tunnel import Application, Heartbeat
 
@@ -43,6 +45,9 @@ class Supervisor:
         self._settings = settings
         self._pace = pace or Pace()
         self._credentials = credentials or StaticToken(settings.token)
+        self.certificates = watching.Watched()
+        self._last: dict[str, str | float] | None = None
+        """What kept it out when nothing stood: told to the API as soon as it can be."""
         self._trust = trust.Keeper(settings.trust, on_loaded=_note_trust, on_refused=_note_refused_trust)
         self._endpoints = Endpoints(settings)
         self._dialler = Dialler(
@@ -53,6 +58,8 @@ class Supervisor:
             self._credentials,
             capabilities=capabilities,
             on_closed=self._closed,
+            on_shown=self._saw,
+            tell=self._tell,
         )
         self._heartbeat = Heartbeat(clock=time.monotonic, ping_after=settings.timing.ping_after)
         self._standing: set[Standing] = set()
@@ -165,7 +172,9 @@ class Supervisor:
         if refused:
             self._credentials.refused(said.code)
         if not self._standing:
-            self.problem = "; ".join(filter(None, (said.message, said.hint))) + f" [{said.code}]"
+            sentence = "; ".join(filter(None, (said.message, said.hint)))
+            self.problem = f"{sentence} [{said.code}]"
+            self._last = {"code": said.code, "message": sentence, "at": time.time()}
         self._count(endpoint, "refused" if refused else "proxy" if isinstance(error, ProxyError) else "failed")
         log.warning("cannot connect to the API", extra={"code": said.code, "reason": said.message, "hint": said.hint})
         return refused
@@ -196,6 +205,14 @@ class Supervisor:
             self._heartbeat.ping_after = min(self._settings.timing.ping_after, cuts.ping_after)
         if told:
             log.warning(f"something between here and the API {told}", extra={"url": standing.endpoint.url})
+
+    def _saw(self, shown: bytes) -> None:
+        validity = watching.of_text(shown)
+        self.certificates.add("api", lambda: validity)
+
+    def _tell(self) -> Mapping[str, Any]:
+        ends = {name: validity.not_after.timestamp() for name, validity in self.certificates.found()}
+        return {"certificates": ends, **({"last_problem": self._last} if self._last else {})}
 
     def _count(self, endpoint: Endpoint, result: str, transport: Transport | None = None) -> None:
         DIALS.labels(result=result, road=endpoint.road, transport=transport.value if transport else "").inc()

@@ -17,7 +17,7 @@ from kubently.errors import ApiDrainingError, ExecutorOfflineError, KubentlyErro
 from kubently.fleet.gate import Gate
 from kubently.fleet.hello import Hello, parse
 from kubently.fleet.registry import Registration, Registry
-from kubently.schema import Cluster, ClusterId, ClusterState, ExecutorInfo, SessionInfo, Transport
+from kubently.schema import Cluster, ClusterId, ClusterState, ExecutorInfo, Refusal, SessionInfo, Transport
 from kubently.tunnel import Heartbeat, Link, Session, Stream
 
 log = logging.getLogger(__name__)
@@ -80,6 +80,7 @@ class Fleet:
         """Those whose SETTINGS or proof have not come, oldest first: they serve nothing, and are cut like others."""
         self._gone_at: dict[ClusterId, float] = {}
         self._problems: dict[ClusterId, str] = {}
+        self._refused: dict[ClusterId, Refusal] = {}
         self._arrival = anyio.Event()
         self._draining = False
 
@@ -140,6 +141,7 @@ class Fleet:
             log.warning("an executor does not know its cluster's uid", extra={"cluster": cluster})
         uid = uid or (known.kube_system_uid if known else "")
         self._problems.pop(cluster, None)
+        self._refused.pop(cluster, None)
         self._registry.remember(Registration(cluster, hello.labels, datetime.now(UTC), uid))
         self._sessions.setdefault(cluster, []).append(connected)
         self._tasks.start_soon(self._save, cluster)
@@ -149,6 +151,10 @@ class Fleet:
         log.info("executor connected", extra={"cluster": cluster, "version": hello.version})
         if self._draining:
             connected.session.drain("the API stops")
+
+    def note_refusal(self, cluster: ClusterId, refusal: Refusal) -> None:
+        """Remember who was not let in, until one is; only of a cluster that is known, so that the number is bounded."""
+        self._refused[cluster] = refusal
 
     def _refuse_foreign(self, connected: Connected, owner: str) -> None:
         """Turn away an executor of another cluster than the id belongs to: a copied manifest, most likely."""
@@ -207,6 +213,7 @@ class Fleet:
         for connected in [*self._sessions.pop(cluster, []), *(c for c in self._arriving if c.cluster == cluster)]:
             connected.session.close("the cluster was removed", code=4401)
         self._gone_at.pop(cluster, None)
+        self._refused.pop(cluster, None)
         return await self._registry.forget(cluster)
 
     async def reset(self, cluster: ClusterId) -> None:
@@ -321,6 +328,7 @@ class Fleet:
 
     def _describe(self, registration: Registration) -> Cluster:
         sessions = self._sessions.get(registration.cluster, [])
+        refused = self._refused.get(registration.cluster)
         if sessions:
             draining = all(c.session.is_draining for c in sessions)
             state = ClusterState.DRAINING if draining else ClusterState.CONNECTED
@@ -332,8 +340,24 @@ class Fleet:
             labels=dict(registration.labels),
             last_seen_at=datetime.now(UTC) if sessions else registration.last_seen_at,
             executors=_executor_infos(sessions),
-            problem=self._problems.get(registration.cluster, ""),
+            problem=self._problems.get(registration.cluster, "") or ("" if sessions else _said(refused)),
+            refused=refused,
         )
+
+    def certificate_ends(self) -> Mapping[tuple[ClusterId, str], datetime]:
+        """When certificates end of which connected executors tell, by cluster and name: the first to end of each."""
+        found: dict[tuple[ClusterId, str], datetime] = {}
+        for cluster, sessions in self._sessions.items():
+            for connected in {c.instance: c for c in sessions}.values():
+                for name, end in connected.hello.certificates.items():
+                    found[cluster, name] = min(end, found.get((cluster, name), end))
+        return found
+
+
+def _said(refused: Refusal | None) -> str:
+    if refused is None:
+        return ""
+    return f"the last executor that came, from {refused.client}, was refused: {refused.message} [{refused.code}]"
 
 
 def _executor_infos(sessions: Sequence[Connected]) -> tuple[ExecutorInfo, ...]:
@@ -355,6 +379,9 @@ def _executor_info(sessions: Sequence[Connected]) -> ExecutorInfo:
         connected_at=sessions[0].connected_at,
         rtt_seconds=min((c.session.rtt for c in sessions if c.session.rtt is not None), default=None),
         sessions=tuple(map(_session_info, sessions)),
+        identity="certificate" if sessions[-1].admitted.is_key_bound else "token",
+        certificates=dict(hello.certificates),
+        last_problem=hello.last_problem,
     )
 
 

@@ -8,12 +8,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
+from kubently.schema import Refusal
+
+CERTIFICATES = ("api", "trusted", "client", "identity")
+"""Names of the certificates that an executor may tell of: they become labels of a metric."""
 MAX_TEXT = 256
+MAX_SENTENCE = 1024
 MAX_ENTRIES = 64
 """Labels, and capabilities, that are kept."""
+
+_MAX_INSTANT = 253402300800
 
 # A Kubernetes label: an optional DNS prefix and a name; a value that may be empty.
 _KEY = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
@@ -33,6 +41,10 @@ class Hello:
     kube_system_uid: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     capabilities: Mapping[str, str] = field(default_factory=dict)
+    certificates: Mapping[str, datetime] = field(default_factory=dict)
+    """When those of `CERTIFICATES` end that it knows."""
+    last_problem: Refusal | None = None
+    """What kept it out before."""
 
 
 def parse(info: Mapping[str, Any]) -> Hello:
@@ -46,7 +58,28 @@ def parse(info: Mapping[str, Any]) -> Hello:
         _text(info.get("kube_system_uid")),
         {name: value for name, value in labels.items() if _KEY.fullmatch(name) and _VALUE.fullmatch(value)},
         {_text(name): _text(value) for name, value in _pairs(info.get("capabilities")).items()},
+        _ends(info.get("certificates")),
+        _problem(info.get("last_problem")),
     )
+
+
+def _ends(value: Any) -> Mapping[str, datetime]:
+    if not isinstance(value, Mapping):
+        return {}
+    return {name: end for name in CERTIFICATES if (end := _instant(value.get(name))) is not None}
+
+
+def _problem(value: Any) -> Refusal | None:
+    if not isinstance(value, Mapping) or not (message := _text(value.get("message"), most=MAX_SENTENCE)):
+        return None
+    return Refusal(code=_text(value.get("code"))[:64], message=message, at=_instant(value.get("at")))
+
+
+def _instant(value: Any) -> datetime | None:
+    """Seconds of the epoch, until the year 9999."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _MAX_INSTANT:
+        return None
+    return datetime.fromtimestamp(value, UTC)
 
 
 def _pairs(value: Any) -> Mapping[str, str]:
@@ -55,7 +88,7 @@ def _pairs(value: Any) -> Mapping[str, str]:
     return {name: text for name, text in islice(value.items(), MAX_ENTRIES) if isinstance(text, str)}
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, *, most: int = MAX_TEXT) -> str:
     if not isinstance(value, str):
         return ""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in value[:MAX_TEXT])
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in value[:most])

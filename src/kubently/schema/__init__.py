@@ -1,7 +1,7 @@
 """Types that cross a process border: their JSON form is the public API."""
 
 from kubently.schema.audit import AuditEvent, AuditPage, AuditRecord
-from kubently.schema.clusters import Cluster, ClusterState, ExecutorInfo, SessionInfo, Transport
+from kubently.schema.clusters import Cluster, ClusterState, ExecutorInfo, Refusal, SessionInfo, Transport
 from kubently.schema.commands import DEFAULT_TIMEOUT, MAX_TIMEOUT, Command, Ending, FleetCommand, Outcome
 from kubently.schema.findings import (
     Blind,
@@ -83,6 +83,7 @@ __all__ = [
     "PolicyQuestion",
     "PolicyVerdict",
     "Principal",
+    "Refusal",
     "ResourceRef",
     "Role",
     "SessionInfo",

@@ -44,6 +44,16 @@ class SessionInfo(Frozen):
     """Round trip of the last ping."""
 
 
+class Refusal(Frozen):
+    """Why somebody was kept out, in words and by code."""
+
+    code: str
+    message: str
+    at: datetime | None = None
+    client: str = ""
+    """Address of who was refused, where it is the API that says so."""
+
+
 class ExecutorInfo(Frozen):
     """What an executor says of itself, and how it is connected."""
 
@@ -61,6 +71,12 @@ class ExecutorInfo(Frozen):
     """Round trip of the last ping, the shortest of its sessions'."""
     sessions: tuple[SessionInfo, ...] = ()
     """Its connections, the oldest first."""
+    identity: str = ""
+    """How it proved which cluster is its own: by a "certificate" whose key it holds, or by a static "token"."""
+    certificates: dict[str, datetime] = Field(default_factory=dict)
+    """When the certificates end that it uses or sees: "api" as it was shown, "trusted" CAs, "client", "identity"."""
+    last_problem: Refusal | None = None
+    """What kept it out before, as it tells itself."""
 
 
 class Cluster(Frozen):
@@ -73,3 +89,5 @@ class Cluster(Frozen):
     executors: tuple[ExecutorInfo, ...] = ()
     problem: str = ""
     """What keeps it from working, in a sentence; empty when nothing is known."""
+    refused: Refusal | None = None
+    """The last who named this cluster and was not let in, since one was."""

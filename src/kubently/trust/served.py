@@ -41,6 +41,7 @@ class ServedCertificate:
         self._files = (cert, key, *([client_ca_file] if client_ca_file else []))
         self.not_after = datetime.min.replace(tzinfo=UTC)
         """When the leaf ends to be valid."""
+        self.not_before = self.not_after
         self.fingerprint = ""
         """SHA-256 of the leaf, hexadecimal."""
         self.problem = ""
@@ -88,7 +89,7 @@ class ServedCertificate:
                 hint="all must be PEM, readable, and certificate and key belong together",
             ) from error
         self._present = present
-        self.not_after = leaf.not_valid_after_utc
+        self.not_before, self.not_after = leaf.not_valid_before_utc, leaf.not_valid_after_utc
         self.fingerprint = leaf.fingerprint(hashes.SHA256()).hex()
 
     def _make(self) -> ssl.SSLContext:

@@ -184,6 +184,9 @@ async def test_a_cancelled_executor_closes_its_session(monkeypatch: pytest.Monke
     class Link(type(executor_link)):  # type: ignore[misc]
         was_cut = False
 
+        def peer_certificate(self) -> bytes:
+            return b""
+
         def attach(self, handler: Session) -> None:
             self.handler = handler
             if settles:

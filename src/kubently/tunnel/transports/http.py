@@ -14,7 +14,7 @@ import anyio
 import httptools
 
 from kubently.errors import TunnelClosedError
-from kubently.tunnel.transports.opening import Road
+from kubently.tunnel.transports.opening import Road, shown_to
 
 _MAX_HEAD = 64 * 1024
 
@@ -132,6 +132,10 @@ class Client:
     def is_connected(self) -> bool:
         """Whether a connection stands: a failure before it does is one of TCP, TLS or a proxy."""
         return self._connection is not None
+
+    def peer_certificate(self) -> bytes:
+        """The certificate (DER) that the server showed; empty without TLS or a connection."""
+        return shown_to(self._connection.transport if self._connection else None)
 
     async def connect(self) -> None:
         """Connect where that is due. Raises what `Road.connect` does."""

@@ -62,6 +62,12 @@ class Road:
                 raise
 
 
+def shown_to(transport: asyncio.BaseTransport | None) -> bytes:
+    """The certificate (DER) that the other end of TLS showed; empty without TLS or a connection."""
+    secured: tls.SSLObject | None = transport.get_extra_info("ssl_object") if transport else None
+    return (secured.getpeercert(binary_form=True) or b"") if secured else b""
+
+
 async def open_socket(host: str, port: int) -> socket.socket:
     """A TCP connection to any address of *host*; the caller closes it. Raises OSError: the first address' failure."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)

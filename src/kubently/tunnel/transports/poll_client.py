@@ -75,6 +75,10 @@ class _PollClientLink:
             self._over = reason or "closed here"
             self._scope.cancel()
 
+    def peer_certificate(self) -> bytes:
+        """The certificate (DER) that the server showed; empty without TLS or a connection."""
+        return self._up.peer_certificate()
+
     def attach(self, handler: LinkHandler) -> None:
         """Set who is called and begin."""
         self._handler = handler
@@ -171,6 +175,10 @@ class _Asker:
         self._prefix = prefix
         self._headers = headers
         self._timeout = timeout
+
+    def peer_certificate(self) -> bytes:
+        """What the connection that stands was shown."""
+        return self._client.peer_certificate()
 
     async def ask(
         self,

@@ -28,7 +28,7 @@ from kubently.errors import TunnelClosedError
 from kubently.trust.proxies import Proxy
 from kubently.tunnel.asgi import Receive, Send
 from kubently.tunnel.link import WRITE_LIMIT, LinkHandler
-from kubently.tunnel.transports.opening import Road
+from kubently.tunnel.transports.opening import Road, shown_to
 
 PATH = "/executor/v1/tunnel"
 SUBPROTOCOL = "kubently.v1"
@@ -97,6 +97,10 @@ class _ClientLink(asyncio.Protocol):
         self._transport.close()
         # A link whose peer does not read any more never finishes a graceful close.
         asyncio.get_running_loop().call_later(2.0, self._transport.abort)
+
+    def peer_certificate(self) -> bytes:
+        """The certificate (DER) that the server showed; empty without TLS."""
+        return shown_to(self._transport)
 
     def attach(self, handler: LinkHandler) -> None:
         """Set who is called; messages that came before are delivered now."""
