@@ -53,7 +53,8 @@ async def test_x_api_key_works_too(tmp_path: Path) -> None:
 
         whoami = await plain.get("/api/v1/whoami", headers={"X-API-Key": made["key"]})
 
-        assert whoami.json() == {"name": "key:ci", "role": "viewer", "clusters": ["*"], "limits": []}
+        told = {"name": "key:ci", "role": "viewer", "clusters": ["*"], "limits": [], "session": "", "expires_at": None}
+        assert whoami.json() == told
 
 
 async def test_roles_and_clusters_limit_a_key(tmp_path: Path) -> None:
