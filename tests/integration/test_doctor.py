@@ -72,3 +72,45 @@ def test_cert_check_judges_by_days_or_by_share(
         run = CliRunner().invoke(root, ["cert", "check", "--fail-on", "warning", f"localhost:{port}"])
 
     assert run.exit_code == exit_code, run.output
+
+
+def test_a_trusted_ca_that_inspects_is_a_warning(ca: Path, tmp_path: Path) -> None:
+    inspector = authority("Zscaler Intermediate Root CA")
+    ca.write_bytes(inspector.pem)
+    with serving(tls(tmp_path, [server(issuer=inspector)])) as port:
+        _, checks = _doctor(f"https://localhost:{port}", ca)
+
+    assert checks["tls-handshake"]["status"] == "pass"
+    assert (checks["tls-inspection"]["status"], checks["tls-inspection"]["code"]) == ("warning", "tls-inspected")
+
+
+def test_every_address_is_tried_and_the_certificate_without_a_name_shown(ca: Path, tmp_path: Path) -> None:
+    with serving(tls(tmp_path, [server(issuer=ROOT)])) as port:
+        _, checks = _doctor(f"https://127.0.0.1:{port}", ca)
+        _, named = _doctor(f"https://localhost:{port}", ca)
+
+    assert checks["tcp-addresses"]["status"] == "pass"
+    assert list(checks["tcp-addresses"]["evidence"]["addresses"]) == ["127.0.0.1"]  # type: ignore[index]
+    assert named["tls-name"]["detail"] == "the same certificate without a name"
+
+
+@pytest.mark.parametrize(
+    ("url", "exceptions", "code"),
+    [
+        ("https://kubently-api.kubently.svc:8443", "", "proxy-internal"),
+        ("https://kubently-api.kubently.svc:8443", ".svc", ""),
+        ("https://kubently-api", "", "proxy-internal"),
+        ("https://api.example.com", "", ""),
+        ("https://[2001:db8::1]", "", ""),
+    ],
+)
+def test_an_internal_name_that_a_proxy_would_be_asked_for_is_told(
+    url: str, exceptions: str, code: str, tmp_path: Path
+) -> None:
+    env = {"HOME": str(tmp_path), "HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": exceptions}
+    skip = [word for check in ("dns-resolves", "tcp-connects") for word in ("--skip", check)]
+
+    run = CliRunner().invoke(root, ["doctor", "--url", url, "--only", "dns", "-o", "json", *skip], env=env)
+
+    checks = {check["id"]: check for check in json.loads(run.stdout)["checks"]}
+    assert checks["dns-proxy"]["code"] == code

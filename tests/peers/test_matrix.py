@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from kubently.cli.app import root
+from kubently.doctor import results
 from tests.integration.test_trust_matrix import cli, client_pair, executor_fails
 from tests.integration.tls_peers import DAY, Identity, Wish, authority, make, server
 from tests.peers.servers import PROXIES, SERVERS, Plan, running
@@ -152,6 +156,7 @@ def test_row(name: str, kind: str, tmp_path: Path) -> None:
         url = peer.url(row.scheme, row.host)
         logged, supervisor = executor_fails(url, environ)
         printed = cli(url, environ, tmp_path)
+        found = doctor_code(url, environ, tmp_path)
 
     says = row.says.format(url=url)
     assert logged.fields["code"] == row.code, logged.fields
@@ -160,3 +165,13 @@ def test_row(name: str, kind: str, tmp_path: Path) -> None:
     first = printed.stderr.splitlines()[0]
     assert first.startswith("error: ")
     assert first.endswith(f" [{row.code}]")
+    assert found == row.code
+
+
+def doctor_code(url: str, environ: Mapping[str, str], folder: Path) -> str:
+    """The code of the first fault that the doctor finds."""
+    names = ("KUBENTLY_CA_CERT", "SSL_CERT_FILE", "SSL_CERT_DIR", "KUBENTLY_PROFILE", "KUBENTLY_API_KEY")
+    clean = {**dict.fromkeys(names), "KUBENTLY_CONFIG": str(folder / "config.json"), **environ}
+    run = CliRunner().invoke(root, ["doctor", "--url", url, "-o", "json"], env=clean)
+    assert run.exit_code == results.ERRORS, run.output
+    return next(str(c["code"]) for c in json.loads(run.stdout)["checks"] if c["status"] == "error")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kubently.doctor import local, network, values
+from kubently.doctor import local, network, values, ways
 from kubently.doctor.results import Result, skipped
 from kubently.doctor.subject import Subject
 
@@ -49,10 +49,14 @@ _VALUES: tuple[Check, ...] = (
 )
 _NETWORK: tuple[Check, ...] = (
     Check("dns-resolves", "dns", "the API's name is found", _with_url(network.resolves), ("local-sources",)),
+    Check("dns-proxy", "dns", "internal names need no proxy", _with_url(ways.exceptions), ("local-sources",)),
+    Check("tcp-addresses", "tcp", "every address takes connections", _with_url(ways.addresses), ("dns-resolves",)),
     Check("tcp-connects", "tcp", "the API's port, or the proxy, takes connections", _with_url(network.connects),
           ("local-sources", "dns-resolves")),
     Check("tls-handshake", "tls", "the API's certificate is trusted", _with_url(network.handshake), ("tcp-connects",)),
     Check("tls-lifetime", "tls", "the API's certificates last", _with_url(network.lifetime), ("tcp-connects",)),
+    Check("tls-name", "tls", "what is shown without a name", _with_url(ways.server_names), ("tcp-connects",)),
+    Check("tls-inspection", "tls", "nobody inspects TLS", _with_url(ways.inspected), ("tls-handshake",)),
     Check("http-health", "http", "what answers is Kubently", _with_url(network.health), ("tls-handshake",)),
     Check("http-clock", "http", "both clocks agree", _with_url(network.clock), ("tls-handshake",)),
     Check("auth-format", "auth", "the credential has a sane form", local.credential),

@@ -12,7 +12,6 @@ import ssl
 import time
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from urllib.parse import urlsplit
 
 from kubently import trust
 from kubently.doctor import lifetimes, road
@@ -100,19 +99,15 @@ def health(subject: Subject) -> Result:
         answer = road.ask(subject, "/health")
     except (OSError, http.client.HTTPException, ProxyError, ConfigError) as failure:
         return _explained(failure, subject)
-    if 300 <= answer.status < 400:
-        return _redirected(subject.url, answer)
-    if answer.status in (502, 503, 504):
-        fix = "check that the API runs and is ready"
-        return error("http-no-backend", f"what stands before the API answers {answer.status}: it has no backend", fix)
-    if answer.status == 400 and b"certificate" in answer.body.lower():
-        made = trust.client_certificate_refused if subject.trust.client_cert else trust.client_certificate_required
-        found = made(subject.url, "the answer to the request")
-        return error(found.code, found.message, found.hint)
     if not _is_health(answer):
-        said = f"{subject.url}/health answers {answer.status}, and not as Kubently does"
-        return error("not-kubently", said, "check the URL, and the ingress's route to the API")
-    return passed(f"status {answer.status}", status=answer.status)
+        return _not_ours(subject, answer)
+    if answer.status != http.client.OK:
+        return warning("api-degraded", f"the API answers {answer.status}", "look at the API's log and its store")
+    version = _version(subject)
+    said = f"version {version}" if version else f"status {answer.status}"
+    strict = answer.headers.get("strict-transport-security", "")
+    note = ", with HSTS" if strict else ""  # for browsers; nothing here reads it
+    return passed(said + note, status=answer.status, version=version, hsts=strict[:200])
 
 
 def clock(subject: Subject) -> Result:
@@ -201,13 +196,29 @@ def _refused(answer: road.Answer) -> Result:
     return error(str(problem["code"])[:60], str(problem.get("detail", "")), str(problem.get("hint", "")))
 
 
-def _redirected(url: str, answer: road.Answer) -> Result:
-    try:
-        where = urlsplit(answer.headers.get("location", ""))
-        said = f"{where.scheme}://{where.hostname}" if where.hostname else "another path"
-    except ValueError:
-        said = "elsewhere"
-    return error("redirected", f"{url} redirects to {said}, which is not followed", "use that URL if it is yours")
+def _version(subject: Subject) -> str:
+    """The API's, which it tells those who have a key only."""
+    if not subject.key:
+        return ""
+    answer = _ask(subject, "/health", {"Authorization": f"Bearer {subject.key}"})
+    if isinstance(answer, Result) or not _is_health(answer):
+        return ""
+    return str(json.loads(answer.body).get("version", ""))
+
+
+def _not_ours(subject: Subject, answer: road.Answer) -> Result:
+    """What something else than the API answered; the words are the executor's and the command line's."""
+    location = answer.headers.get("location", "")
+    facts = trust.Facts()
+    if answer.status == 400 and not subject.url.startswith("https"):
+        facts = trust.observe(http.client.HTTPException(), subject.url, subject.trust, None)
+    elif answer.status == 400:
+        facts = trust.observe(OSError(), subject.url, subject.trust, None)
+    found = trust.explain_answer(subject.url, answer.status, answer.body, location=location, facts=facts)
+    if found is None:
+        said = f"{subject.url}/health answers {answer.status}, and not as Kubently does"
+        return error("not-kubently", said, "check the URL, and the ingress's route to the API", status=answer.status)
+    return error(found.code, found.message, found.hint, status=answer.status)
 
 
 def _is_health(answer: road.Answer) -> bool:

@@ -10,6 +10,15 @@ from kubently.trust.facts import Facts
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_WHERE = 300
+_MAX_MARK = 4096
+# What those say that know no route; the beginning of a body.
+_BACKENDS = (
+    (b"default backend - 404", "the default backend of an ingress controller answers"),
+    (b"response 404 (backend NotFound)", "the default backend of a cloud's load balancer answers"),
+    (b"404 page not found", "an ingress controller without a route, Traefik for one, answers"),
+    (b"acme-challenge", "a solver of ACME challenges answers, as while a certificate is being issued"),
+    (b"<center>nginx", "nginx answers, not the API"),
+)
 
 
 def explain_answer(
@@ -32,6 +41,9 @@ def explain_answer(
         )
     if status == 404:
         said = f"{url} answers, but there is no Kubently API at that path"
+        if who := next((words for mark, words in _BACKENDS if mark in body[:_MAX_MARK]), ""):
+            fix = "check that its route for the API's host exists and is for this host and path"
+            return Explanation("not-kubently", f"{said}: {who}", fix)
         return Explanation(
             "not-kubently", said, "check host, port and path prefix, and the routes of what stands in front"
         )

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
 
+from kubently.trust import inspection
 from kubently.trust.facts import Certificate, Facts
 
 CODES: Mapping[str, str] = {
@@ -25,6 +26,7 @@ CODES: Mapping[str, str] = {
     "tls-ip-in-url": "The URL has an address, which the API's certificate does not list.",
     "tls-self-signed": "The API shows a self-signed certificate, which is not trusted.",
     "tls-unknown-ca": "The API's certificate is signed by a CA that is not trusted.",
+    "tls-inspected": "A product that inspects TLS on the way signs the certificate that is shown.",
     "tls-missing-intermediate": "The API does not send an intermediate certificate of its chain.",
     "tls-weak": "A key or signature of the API's chain is too weak.",
     "tls-bad-signer": "A certificate of the API's chain may not sign others, or not so deep.",
@@ -168,7 +170,20 @@ def _wrong_address(case: _Case) -> Explanation:
     )
 
 
+def _inspected(case: _Case, product: str) -> Explanation:
+    leaf = case.facts.presented[0]
+    return Explanation(
+        "tls-inspected",
+        f'{product} inspects TLS on the way to {case.url}: "{leaf.issuer}", which is not trusted here, signs what it '
+        "shows",
+        f"let {product} pass {case.host} uninspected; or trust its CA with KUBENTLY_CA_CERT (or --ca), and so let it "
+        "read all",
+    )
+
+
 def _self_signed(case: _Case) -> Explanation:
+    if product := inspection.product_of(case.facts.presented):
+        return _inspected(case, product)
     if case.leaf is None:
         return Explanation(
             "tls-self-signed",
@@ -192,6 +207,8 @@ def _self_signed(case: _Case) -> Explanation:
 
 def _unknown_ca(case: _Case) -> Explanation:
     facts, said = case.facts, f"the certificate of {case.url} is signed by a CA that is not trusted here"
+    if product := inspection.product_of(facts.presented):
+        return _inspected(case, product)
     fix = "give its CA with KUBENTLY_CA_CERT (or --ca)"
     if not case.leaf:
         return Explanation("tls-unknown-ca", f"{said} ({case.reason})", fix)
@@ -210,12 +227,16 @@ def _unknown_ca(case: _Case) -> Explanation:
 
 
 def _weak(case: _Case) -> Explanation:
-    keys = f": {', '.join(c.key for c in case.facts.presented)}" if case.facts.presented else ""
+    keys = f": {', '.join(map(_strength, case.facts.presented))}" if case.facts.presented else ""
     return Explanation(
         "tls-weak",
         f"a key or signature in the chain of {case.url} is too weak ({case.reason}{keys})",
         "issue the certificate anew with ECDSA P-256 or RSA 2048, and SHA-256",
     )
+
+
+def _strength(certificate: Certificate) -> str:
+    return f"{certificate.key} signed with {certificate.signature}" if certificate.signature else certificate.key
 
 
 def _bad_signer(case: _Case) -> Explanation:
@@ -352,10 +373,18 @@ def _connection(error: OSError, case: _Case) -> Explanation:
     url = case.url
     if isinstance(error, socket.gaierror):
         where = f"; this machine asks {case.facts.resolver}" if case.facts.resolver else ""
+        name = f"the name {urlsplit(url).hostname} of {url} is not found ({error.strerror or error})"
+        if error.errno == socket.EAI_AGAIN:
+            # SERVFAIL, or no answer at all: the C library does not tell them apart.
+            return Explanation(
+                "dial-dns",
+                f"{name}: the name servers give no answer{where}",
+                "check that the name servers can be reached from here, and those of the name's domain",
+            )
         return Explanation(
             "dial-dns",
-            f"the name {urlsplit(url).hostname} of {url} is not found ({error.strerror or error}){where}",
-            "check the name, and the DNS of the network",
+            f"{name}: there is no such name, or it has no address{where}",
+            "check the name and its spelling, and whether it is known in this network only elsewhere",
         )
     if isinstance(error, TimeoutError):
         return Explanation(

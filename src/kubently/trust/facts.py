@@ -24,6 +24,9 @@ class Certificate:
     sha256: str
     key: str
     """Kind and size: "RSA 1024"."""
+    issuer_organisation: str = ""
+    signature: str = ""
+    """Digest of its signature, "SHA-1" for one; empty where that is unknown."""
 
 
 @dataclass(frozen=True, slots=True)

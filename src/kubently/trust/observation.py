@@ -58,16 +58,18 @@ def observe(error: Exception, url: str, settings: TrustSettings, context: ssl.SS
     return _judge(common, seen, context.get_ca_certs(binary_form=True) if context else [])
 
 
-def presented(url: str, settings: TrustSettings, *, timeout: float = _TIMEOUT) -> tuple[Certificate, ...]:
+def presented(
+    url: str, settings: TrustSettings, *, timeout: float = _TIMEOUT, sni: bool = True
+) -> tuple[Certificate, ...]:
     """The chain that *url* (https) shows, leaf first, verified by nobody; empty when there is none to be seen.
 
-    Raises ConfigError for settings that cannot be used.
+    Without *sni* no name is asked for. Raises ConfigError for settings that cannot be used.
     """
     parts = urlsplit(url)
     host, proxy = parts.hostname or "", proxies.choose(settings.proxies, url)
     context = Keeper(settings).context() if proxy and proxy.secure else None
     dial = functools.partial(_dial, proxy, host, parts.port or 443, context)
-    seen = probe(dial, settings.server_name or host, timeout=timeout)
+    seen = probe(dial, (settings.server_name or host) if sni else None, timeout=timeout)
     return tuple(filter(None, (_describe(found) for der in seen.chain if (found := _load(der)))))
 
 
@@ -180,8 +182,17 @@ def _describe(certificate: x509.Certificate) -> Certificate | None:
             self_signed=certificate.issuer == certificate.subject,
             sha256=certificate.fingerprint(hashes.SHA256()).hex(),
             key=_key(certificate),
+            issuer_organisation=_text(_organisation(certificate.issuer)),
+            signature=_signature(certificate),
         )
     return None
+
+
+def _signature(certificate: x509.Certificate) -> str:
+    with contextlib.suppress(*UNREADABLE):
+        digest = certificate.signature_hash_algorithm
+        return digest.name.upper().replace("SHA", "SHA-", 1) if digest else ""
+    return ""
 
 
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:

@@ -33,7 +33,7 @@ class Probe:
     """The handshake came to its end."""
 
 
-def probe(dial: Callable[[], socket.socket], server_name: str, *, timeout: float, listen: bool = False) -> Probe:
+def probe(dial: Callable[[], socket.socket], server_name: str | None, *, timeout: float, listen: bool = False) -> Probe:
     """Shake hands with what *dial* connects to, within *timeout* seconds. A failure is a result: it raises nothing.
 
     With *listen* the handshake is finished and an alert waited for, a second at most: a server of TLS 1.3 says only

@@ -9,13 +9,14 @@ import socket
 import ssl
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from kubently import trust
 from kubently.cli import state
-from kubently.trust import Facts
+from kubently.trust import Facts, facts
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "howto" / "trust.md"
 
@@ -112,3 +113,77 @@ def test_client_and_trust_are_imported_without_cryptography() -> None:
     out = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
 
     assert out.stdout == "False\n"
+
+
+def certificate(**more: object) -> facts.Certificate:
+    now = datetime.now(UTC)
+    known = {"subject": "api.example", "issuer": "Root", "names": (), "not_before": now, "not_after": now}
+    told = {"self_signed": False, "sha256": "00", "key": "RSA 2048", **known, **more}
+    return facts.Certificate(**told)  # type: ignore[arg-type]
+
+
+def refused(number: int, *presented: facts.Certificate) -> trust.Explanation:
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_code, error.verify_message = number, "said OpenSSL"
+    return trust.explain(error, "https://api.example", Facts(presented=presented, trusted=1))
+
+
+@pytest.mark.parametrize("number", [18, 19, 20])
+@pytest.mark.parametrize(
+    ("issuer", "organisation", "product"),
+    [
+        ("Zscaler Intermediate Root CA (zscaler.net) (t)", "Zscaler Inc.", "Zscaler"),
+        ("ca.acme.goskope.com", "Acme", "Netskope"),
+        ("FG100E4Q17000000", "Fortinet", "Fortinet"),
+        ("Cisco Umbrella Secondary SubCA lax-SG", "Cisco", "Cisco Umbrella"),
+    ],
+)
+def test_a_product_that_inspects_is_named(number: int, issuer: str, organisation: str, product: str) -> None:
+    said = refused(number, certificate(issuer=issuer, issuer_organisation=organisation))
+
+    assert said.code == "tls-inspected"
+    assert said.message.startswith(f"{product} inspects TLS on the way to https://api.example: ")
+    assert issuer in said.message
+
+
+@pytest.mark.parametrize("issuer", ["Corporate Root", "hiboss.example", "Amazon RSA 2048 M02"])
+def test_a_ca_that_is_no_products_is_unknown(issuer: str) -> None:
+    assert refused(20, certificate(issuer=issuer)).code == "tls-unknown-ca"
+
+
+def test_a_weak_digest_is_named() -> None:
+    said = refused(68, certificate(signature="SHA-1"))
+
+    assert said.code == "tls-weak"
+    assert "RSA 2048 signed with SHA-1" in said.message
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (socket.EAI_NONAME, "there is no such name, or it has no address; this machine asks search a.example"),
+        (socket.EAI_AGAIN, "the name servers give no answer; this machine asks search a.example"),
+    ],
+)
+def test_a_name_that_is_none_differs_from_name_servers_that_fail(number: int, words: str) -> None:
+    said = trust.explain(socket.gaierror(number, "x"), "https://h", Facts(resolver="search a.example"))
+
+    assert said.code == "dial-dns"
+    assert said.message.endswith(words)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"default backend - 404", "default backend of an ingress controller"),
+        (b"404 page not found\n", "an ingress controller without a route"),
+        (b"no such /.well-known/acme-challenge/", "a solver of ACME challenges"),
+        (b"other", "no Kubently API at that path"),
+    ],
+)
+def test_who_answers_404_is_told_apart(body: bytes, words: str) -> None:
+    said = trust.explain_answer("https://h", 404, body)
+
+    assert said is not None
+    assert said.code == "not-kubently"
+    assert words in said.message
