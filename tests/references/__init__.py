@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from kubently.api import app, docs
-from tests.references import command_line, environment, errors, findings
+from tests.references import checks, command_line, environment, errors, findings
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "reference"
 
@@ -21,6 +21,7 @@ def openapi() -> str:
 
 
 PAGES: Mapping[str, Callable[[], str]] = {
+    "checks.md": checks.page,
     "cli.md": command_line.page,
     "environment.md": environment.page,
     "errors.md": errors.page,

@@ -8,10 +8,11 @@ import re
 from collections.abc import Collection, Iterator
 from xml.etree import ElementTree
 
+from kubently.doctor import codes
 from kubently.doctor.results import Report, Result, Status
 
 SCHEMA_VERSION = 1
-DOC = "docs/howto/doctor.md"
+DOC = "docs/reference/checks.md"
 _MAX_TEXT = 2000
 _MASK = "[redacted]"
 _USERINFO = re.compile(r"(?<=://)[^\s/@]+@")
@@ -88,7 +89,9 @@ def _below(result: Result) -> Iterator[str]:
 
 def _doc(code: str) -> str:
     """Where the code is explained."""
-    return "docs/howto/trust.md#when-it-fails" if code.startswith(("tls-", "dial-")) else DOC
+    if code.startswith(("tls-", "dial-")):
+        return "docs/howto/trust.md#when-it-fails"
+    return f"{DOC}#{code}" if any(code == known.slug for known in codes.CODES) else f"docs/reference/errors.md#{code}"
 
 
 def _object(result: Result) -> dict[str, object]:

@@ -23,7 +23,7 @@ def exceptions(subject: Subject) -> Result:
     proxy = proxies.choose(subject.trust.proxies, subject.url)
     if proxy is None:
         return passed("no proxy is used")
-    if ":" in host or "." in host.rstrip(".") and not host.rstrip(".").endswith(_INTERNAL):
+    if ":" in host or ("." in host.rstrip(".") and not host.rstrip(".").endswith(_INTERNAL)):
         return passed(f"the proxy {proxy} is used", proxy=str(proxy))
     return warning(
         "proxy-internal",

@@ -11,7 +11,7 @@ from tests.unit.cli.fake import Answer, Lines, fake_api, problem, run
 
 from kubently.schema import Blind, ClusterDiagnosis, Coverage, Diagnosis, Evidence, Finding, ResourceRef, Severity
 
-CLUSTERS = [
+CLUSTERS: list[dict[str, Any]] = [
     {
         "id": "prod-eu",
         "state": "connected",
@@ -50,8 +50,28 @@ def test_clusters() -> None:
     assert json.loads(as_json) == CLUSTERS
 
 
+def test_one_cluster_in_detail() -> None:
+    refusal = {"code": "unauthenticated", "message": "the token is not valid", "at": "2026-01-02T03:04:05Z"}
+    executor: dict[str, Any] = {
+        **CLUSTERS[0]["executors"][0],
+        "identity": "certificate",
+        "certificates": {"api": "2026-02-03T04:05:06Z"},
+        "last_problem": {"code": "tls-expired", "message": "it expired", "at": "2026-01-01T00:00:00Z"},
+    }
+    cluster = {**CLUSTERS[0], "executors": [executor], "refused": {**refusal, "client": "192.0.2.7"}}
+
+    with fake_api({("GET", "/api/v1/clusters/prod-eu"): (200, cluster)}) as api:
+        text = api.run("clusters", "prod-eu").stdout.splitlines()
+
+    assert text[0] == "prod-eu: connected, seen now"
+    assert "  last refused  2026-01-02 03:04 UTC from 192.0.2.7: the token is not valid [unauthenticated]" in text
+    assert "    identity      certificate" in text
+    assert "    certificate   api ends 2026-02-03 04:05 UTC" in text
+    assert "    kept out by   2026-01-01 00:00 UTC: it expired [tls-expired]" in text
+
+
 def test_executor_that_does_not_verify_the_api_is_shown() -> None:
-    executor = {**CLUSTERS[0]["executors"][0], "capabilities": {"tls": "unverified"}}  # type: ignore[index, dict-item]
+    executor = {**CLUSTERS[0]["executors"][0], "capabilities": {"tls": "unverified"}}
 
     rows, _ = shown("/api/v1/clusters", [{**CLUSTERS[0], "executors": [executor]}], "clusters")
 

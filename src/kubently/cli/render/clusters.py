@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kubently.cli.render.console import age, table
-from kubently.schema import Cluster, ClusterState
+from kubently.schema import Cluster, ClusterState, Refusal
 
 _STYLES = {
     ClusterState.CONNECTED: "green",
@@ -35,6 +35,29 @@ def clusters(found: Sequence[Cluster]) -> Table:
             for cluster in found
         ],
     )
+
+
+def details(cluster: Cluster) -> Iterator[str]:
+    """One cluster, a fact a line."""
+    yield f"{cluster.id}: {cluster.state.value}, seen {_seen(cluster)}"
+    if cluster.problem:
+        yield f"  problem       {cluster.problem}"
+    if cluster.refused:
+        yield f"  last refused  {_refusal(cluster.refused)}"
+    for executor in cluster.executors:
+        yield f"  executor {executor.instance}, version {executor.version}"
+        yield f"    identity      {executor.identity or 'unknown'}"
+        yield f"    sessions      {', '.join(session.transport.value for session in executor.sessions)}"
+        for name, end in sorted(executor.certificates.items()):
+            yield f"    certificate   {name} ends {end:%Y-%m-%d %H:%M} UTC"
+        if executor.last_problem:
+            yield f"    kept out by   {_refusal(executor.last_problem)}"
+
+
+def _refusal(refusal: Refusal) -> str:
+    when = f"{refusal.at:%Y-%m-%d %H:%M} UTC" if refusal.at else ""
+    who = f"from {refusal.client}" if refusal.client else ""
+    return f"{' '.join(filter(None, (when, who)))}: {refusal.message} [{refusal.code}]"
 
 
 def _labels(cluster: Cluster) -> Text | str:
