@@ -59,6 +59,8 @@ def connects(subject: Subject) -> Result:
 def handshake(subject: Subject) -> Result:
     """The whole handshake, verified as the executor verifies it."""
     if not subject.url.startswith("https"):
+        if road.is_inside(road.endpoint(subject.url)[0]):
+            return passed("http, within this machine or cluster")
         return warning("plain-http", "the URL is http: the credential travels in clear", "use https outside a cluster")
     try:
         connection = road.secured(subject)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import ipaddress
 import socket
 import ssl
 from collections.abc import Mapping
@@ -31,6 +32,14 @@ def endpoint(url: str) -> tuple[str, int, bool]:
     parts = urlsplit(url)
     secure = parts.scheme == "https"
     return parts.hostname or "", parts.port or (443 if secure else 80), secure
+
+
+def is_inside(host: str) -> bool:
+    """Whether what is sent to *host* stays on this machine or in this cluster."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return "." not in host or host.rstrip(".").endswith((".svc", ".svc.cluster.local", ".localhost"))
 
 
 def connect(subject: Subject) -> tuple[socket.socket, proxies.Proxy | None]:

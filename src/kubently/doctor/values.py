@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from kubently.doctor import road
 from kubently.doctor.results import Result, error, passed, warning
 from kubently.doctor.subject import Subject
 from kubently.schema.tokens import EXAMPLES
@@ -64,6 +64,8 @@ def load(path: Path) -> Mapping[str, Any] | Finding:
         document = yaml.safe_load(content)
     except (OSError, yaml.YAMLError, ValueError, RecursionError):
         return unreadable
+    if document is None:  # a file of comments alone: the chart's defaults
+        return {}
     return document if isinstance(document, dict) else unreadable
 
 
@@ -90,18 +92,11 @@ def _url(values: Mapping[str, Any]) -> _Rule:
         return
     if url and scheme not in ("http", "https"):
         yield "values-url", "executor.apiUrl is no http or https URL", "use https://host"
-    if scheme == "http" and not _is_inside(host):
+    if scheme == "http" and not road.is_inside(host):
         yield "values-plain-http", f"executor.apiUrl sends the token in clear to {host}", "use https://"
     if host.endswith((".istio-system", ".istio-system.svc", ".istio-system.svc.cluster.local")):
         yield ("values-istio-url", "executor.apiUrl names the mesh's namespace, where the API is not",
                "name the API's Service in its own namespace, or the gateway's host")  # fmt: skip
-
-
-def _is_inside(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return "." not in host or host.endswith((".svc", ".svc.cluster.local"))
 
 
 def _verification(values: Mapping[str, Any]) -> _Rule:
@@ -118,7 +113,7 @@ def _topology(values: Mapping[str, Any]) -> _Rule:
     host = urlsplit(url).hostname or "" if _is_url(url := _text(values, "executor", "apiUrl")) else ""
     api = _at(values, "api", "enabled")
     domain = _text(values, "tls", "external", "domain")
-    is_remote = bool(host) and not _is_inside(host) and host != domain
+    is_remote = bool(host) and not road.is_inside(host) and host != domain
     if is_remote and api is not False:
         yield ("values-api-enabled", f"the executor's API is at {host}, and an API is installed here as well",
                "set api.enabled: false in clusters that only have an executor")  # fmt: skip

@@ -56,3 +56,10 @@ def test_one_token_in_two_files_is_an_error_that_does_not_show_it(tmp_path: Path
 
     assert (found.status, found.code) == (Status.ERROR, "token-shared")
     assert "s3cr3t" not in f"{found}"
+
+
+def test_a_file_of_comments_alone_is_the_charts_defaults(tmp_path: Path) -> None:
+    file = tmp_path / "values.yaml"
+    file.write_text("# nothing is set\n")
+
+    assert values.check(Subject(values=(file,))).status is Status.PASS
