@@ -114,3 +114,21 @@ def test_an_internal_name_that_a_proxy_would_be_asked_for_is_told(
 
     checks = {check["id"]: check for check in json.loads(run.stdout)["checks"]}
     assert checks["dns-proxy"]["code"] == code
+
+
+def test_cert_commands_say_what_a_person_wants_to_know(tmp_path: Path) -> None:
+    over = server("old.example", issuer=ROOT, begins=-9 * DAY, ends=-2 * DAY)
+    file = tmp_path / "chain.pem"
+    file.write_bytes(over.pem + ROOT.pem)
+
+    shown = CliRunner().invoke(root, ["cert", "show", str(file)]).stdout.splitlines()
+    checked = CliRunner().invoke(root, ["cert", "check", str(file), "localhost:1"])
+
+    assert next(line for line in shown if line.startswith("    left")) == "    left     over for 2.0 d"
+    assert "    issuer   itself" in shown
+    assert "    key      ECDSA 256, signed with SHA-256" in shown
+    first, second, third = checked.stdout.splitlines()
+    assert first == f'error    {file}  "old.example"  over for 2.0 d'
+    assert second.startswith(f'ok       {file}  "Test Root"  ')
+    assert third == "error    localhost:1  shows no certificate"
+    assert checked.exit_code == 3

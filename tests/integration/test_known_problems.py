@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
+from tests.integration.test_trust_matrix import NoApiServer
 
 from kubently.errors import KubentlyError
+from kubently.executor.supervisor import Supervisor
 from kubently.schema import ClusterId
+from kubently.settings import ExecutorSettings
 from kubently.testing import RunningFleet, ScriptedExecutor, run_fleet
 from kubently.tunnel.transports.websocket import UpgradeRefusedError
 
@@ -135,3 +140,32 @@ async def test_the_api_exports_the_end_of_its_own_ca(tmp_path: Path) -> None:
 
 def metrics(fleet: RunningFleet) -> list[str]:
     return fleet.serving.services.metrics.render().decode().splitlines()
+
+
+async def test_a_real_executor_tells_why_it_could_not_come_before(tmp_path: Path, free_port: int) -> None:
+    listening = {"listen": ("127.0.0.1", free_port)}
+    async with run_fleet(tmp_path, **listening) as fleet:
+        token = await fleet.serving.services.tokens.create(ClusterId("prod"))
+    settings = ExecutorSettings(f"http://127.0.0.1:{free_port}", "prod", token)
+    supervisor = Supervisor(settings, EXECUTOR, NoApiServer(), capabilities={})  # type: ignore[arg-type]
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(supervisor.run)
+        with anyio.fail_after(20):
+            while not supervisor.problem:
+                await anyio.sleep(0.01)
+
+            async with run_fleet(tmp_path, **listening) as fleet:
+                await fleet.wait_for(lambda: bool(fleet.serving.services.fleet.executors()), timeout=15)
+
+                executor = (await shown(fleet, "prod"))["executors"][0]
+                assert executor["last_problem"]["code"] == "dial-refused"
+                assert executor["last_problem"]["message"].startswith("nothing listens at http://127.0.0.1:")
+                tasks.cancel_scope.cancel()
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -99,7 +99,8 @@ def _tells(error: Exception, *, secure: bool) -> bool:
 
 
 def _judge(common: Facts, seen: Probe, trusted: Sequence[bytes]) -> Facts:
-    chain = [found for der in seen.chain if (found := _load(der))]
+    # One that parses may have names that do not; such a one cannot be described, nor placed in the chain.
+    chain = [found for der in seen.chain if (found := _load(der)) and _describe(found)]
     anchors = {ca.subject.public_bytes(): ca for der in trusted if (ca := _load(der))}
     last = _last(chain)
     missing = last.issuer if last and last.issuer != last.subject else None
@@ -222,7 +223,7 @@ def _key(certificate: x509.Certificate) -> str:
 
 def _name(name: x509.Name) -> str:
     common = name.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
-    return _text(str(common[0].value)) if common else _text(name.rfc4514_string())
+    return _text(str(common[0].value)) if common else _text(name.rfc4514_string()) or "(no subject)"
 
 
 def _organisation(name: x509.Name) -> str:

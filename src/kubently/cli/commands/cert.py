@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from kubently.settings import TrustSettings
 from kubently.trust.facts import Certificate
 
 _MAX_BYTES = 1024 * 1024
+_WORDS = {Status.PASS: "ok     ", Status.WARNING: "warning", Status.ERROR: "error  "}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ def cert() -> None:
 def show(state: State, targets: tuple[str, ...]) -> None:
     """Show the chain of each TARGET: HOST, HOST:PORT, a URL or a file. It is read, not verified."""
     found = [_look(state, target) for target in targets]
-    _print(state, found, lifetimes.Limits())
+    _print(state, found, lifetimes.Limits(), _details)
     sys.exit(PASSED if all(shown.chain for shown in found) else ERRORS)
 
 
@@ -60,7 +62,7 @@ def check(state: State, targets: tuple[str, ...], *, warn_days: float, error_day
     """
     limits = lifetimes.Limits(warn_days, error_days)
     found = [_look(state, target) for target in targets]
-    _print(state, found, limits)
+    _print(state, found, limits, _lines)
     states = [lifetimes.judge(c, datetime.now(UTC), limits) for shown in found for c in shown.chain]
     if Status.ERROR in states or not all(shown.chain for shown in found):
         sys.exit(ERRORS)
@@ -80,28 +82,48 @@ def _look(state: State, target: str) -> Shown:
         raise ConfigError(f"{target!r} is no host, URL or file", hint="use HOST[:PORT]") from error
 
 
-def _print(state: State, found: list[Shown], limits: lifetimes.Limits) -> None:
+Draw = Callable[[Shown, datetime, lifetimes.Limits], Iterator[str]]
+
+
+def _print(state: State, found: list[Shown], limits: lifetimes.Limits, draw: Draw) -> None:
     now = datetime.now(UTC)
     if state.is_json:
         click.echo(json.dumps([_object(shown, now, limits) for shown in found], indent=2))
         return
-    for shown in found:
-        click.echo(shown.target if shown.chain else f"{shown.target}: shows no certificate")
-        for depth, certificate in enumerate(shown.chain):
-            click.echo(_text(depth, certificate, now, limits))
+    for number, shown in enumerate(found):
+        if number and draw is _details:
+            click.echo()
+        for line in draw(shown, now, limits):
+            click.echo(line)
 
 
-def _text(depth: int, c: Certificate, now: datetime, limits: lifetimes.Limits) -> str:
-    left = f"{lifetimes.days_left(c, now):.1f} d, {lifetimes.share_left(c, now):.0%} of its life"
-    return (
-        f'  {depth} "{c.subject}"\n'
-        f'    issuer       "{c.issuer}"\n'
-        f"    names        {', '.join(c.names) or '-'}\n"
-        f"    valid        {c.not_before:%Y-%m-%d %H:%M} to {c.not_after:%Y-%m-%d %H:%M} UTC\n"
-        f"    left         {left} ({lifetimes.judge(c, now, limits)})\n"
-        f"    key          {c.key}\n"
-        f"    SHA-256      {c.sha256}"
-    )
+def _details(shown: Shown, now: datetime, limits: lifetimes.Limits) -> Iterator[str]:
+    """The chain, all that is known of each certificate."""
+    yield shown.target if shown.chain else f"{shown.target}: shows no certificate"
+    for depth, c in enumerate(shown.chain):
+        yield f'  {depth} "{c.subject}"'
+        yield "    issuer   itself" if c.self_signed else f'    issuer   "{c.issuer}"'
+        if c.names:
+            yield f"    names    {', '.join(c.names)}"
+        yield f"    valid    {c.not_before:%Y-%m-%d %H:%M} to {c.not_after:%Y-%m-%d %H:%M} UTC"
+        yield f"    left     {_left(c, now)}"
+        yield f"    key      {c.key}{f', signed with {c.signature}' if c.signature else ''}"
+        yield f"    SHA-256  {c.sha256}"
+
+
+def _lines(shown: Shown, now: datetime, limits: lifetimes.Limits) -> Iterator[str]:
+    """A line a certificate, the judgement first."""
+    if not shown.chain:
+        yield f"{_WORDS[Status.ERROR]}  {shown.target}  shows no certificate"
+    for c in shown.chain:
+        yield f'{_WORDS[lifetimes.judge(c, now, limits)]}  {shown.target}  "{c.subject}"  {_left(c, now)}'
+
+
+def _left(c: Certificate, now: datetime) -> str:
+    days = lifetimes.days_left(c, now)
+    if days < 0:
+        return f"over for {-days:.1f} d"
+    return f"{days:.1f} d, {lifetimes.share_left(c, now):.0%} of its life"
 
 
 def _object(shown: Shown, now: datetime, limits: lifetimes.Limits) -> dict[str, object]:

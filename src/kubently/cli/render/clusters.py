@@ -72,7 +72,8 @@ def _labels(cluster: Cluster) -> Text | str:
 def _ways(cluster: Cluster) -> Iterator[str]:
     """What is remarkable about how the executors are connected, and how they prove themselves."""
     told = [executor.capabilities for executor in cluster.executors]
-    yield "/".join(sorted({executor.identity for executor in cluster.executors} - {""}))
+    if proofs := sorted({executor.identity for executor in cluster.executors} - {""}):
+        yield f"by {' and '.join(proofs)}"
     if any(capabilities.get("transport") == "long-poll" for capabilities in told):
         yield "over long-poll"
     if cuts := sorted({capabilities["cut_after"] for capabilities in told if "cut_after" in capabilities}):
