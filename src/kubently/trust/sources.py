@@ -91,8 +91,8 @@ def parse(piece: Piece, *, now: float) -> Source:
     found = scratch.cert_store_stats()
     try:
         expired = sum(ssl.cert_time_to_seconds(str(ca["notAfter"])) < now for ca in scratch.get_ca_certs())
-    except ValueError as error:  # OpenSSL takes a certificate whose time nobody can read
-        raise _wrong(piece, "holds a certificate whose end cannot be read") from error
+    except (ssl.SSLError, ValueError) as error:  # OpenSSL takes certificates whose time or names nobody can read
+        raise _wrong(piece, "holds a certificate whose end or names cannot be read") from error
     return Source(piece.name, certificates, expired=expired, not_ca=found["x509"] - found["x509_ca"])
 
 
