@@ -80,6 +80,7 @@ def enrolling(api: ApiProcess, cluster: str, home: Cluster, folder: Path, token:
         yield executor
     finally:
         executor.kill()
+        api.client().delete(f"/api/v1/clusters/{cluster}")
 
 
 def identity(home: Cluster) -> dict[str, str]:

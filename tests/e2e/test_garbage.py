@@ -229,7 +229,7 @@ def test_an_executor_survives_an_api_that_speaks_nonsense(
                 connection.recv(timeout=20)
 
     with fake.speaking(speak):
-        found = words_of_executor(fake, alpha, tmp_path, "the session ended")
+        found = words_of_executor(fake, alpha, tmp_path, "cannot connect to the API")
 
     assert found["reason"]
 
