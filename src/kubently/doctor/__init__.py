@@ -3,6 +3,20 @@
 from kubently.doctor.checks import CHECKS, Check, Subject
 from kubently.doctor.render import as_json, as_junit, as_text
 from kubently.doctor.results import Report, Result, Status
-from kubently.doctor.runner import run
+from kubently.doctor.runner import run, run_each, run_until, shared
 
-__all__ = ["CHECKS", "Check", "Report", "Result", "Status", "Subject", "as_json", "as_junit", "as_text", "run"]
+__all__ = [
+    "CHECKS",
+    "Check",
+    "Report",
+    "Result",
+    "Status",
+    "Subject",
+    "as_json",
+    "as_junit",
+    "as_text",
+    "run",
+    "run_each",
+    "run_until",
+    "shared",
+]

@@ -128,7 +128,7 @@ def clock(subject: Subject) -> Result:
 
 def accepted(subject: Subject) -> Result:
     """A person's key is asked who it is; an executor's token begins a tunnel that is ended before it says anything."""
-    if subject.token:
+    if subject.token or subject.certificate:
         return _token_accepted(subject)
     if not subject.key:
         return skipped("no token or API key is given")
@@ -142,7 +142,7 @@ def accepted(subject: Subject) -> Result:
 
 def upgrade(subject: Subject) -> Result:
     """Whether the tunnel's own upgrade is answered as such."""
-    if not subject.token:
+    if not subject.token and not subject.certificate:
         return skipped("needs an executor's token (--token-file) and --cluster")
     answer = _ask(subject, _TUNNEL, _upgrade_headers(subject))
     if isinstance(answer, Result):
@@ -168,7 +168,7 @@ def _token_accepted(subject: Subject) -> Result:
 
 def _upgrade_headers(subject: Subject) -> dict[str, str]:
     return {
-        "Authorization": f"Bearer {subject.token}",
+        "Authorization": subject.certificate or f"Bearer {subject.token}",
         "X-Kubently-Cluster": subject.cluster,
         "Connection": "Upgrade",
         "Upgrade": "websocket",

@@ -19,6 +19,8 @@ class Subject:
     token: str = field(default="", repr=False)
     """An executor's token, for the cluster *cluster*."""
     cluster: str = ""
+    certificate: str = field(default="", repr=False)
+    """An executor's certificate, as the Authorization header of its dial."""
     key: str = field(default="", repr=False)
     """A person's API key or session."""
     values: tuple[Path, ...] = ()

@@ -23,7 +23,7 @@ _TIMEOUT = 30.0
 def make_credentials(settings: ExecutorSettings, api_server: ApiServer) -> Credentials:
     """A certificate of its own where there is a place to keep one, else the token."""
     static = StaticToken(settings.token, settings.token_file)
-    keeping = _keeping(settings, api_server)
+    keeping = keeping_of(settings, api_server)
     if keeping is None:
         return static
     return Identity(
@@ -35,10 +35,11 @@ def make_credentials(settings: ExecutorSettings, api_server: ApiServer) -> Crede
     )
 
 
-def _keeping(settings: ExecutorSettings, api_server: ApiServer) -> Keeping | None:
+def keeping_of(settings: ExecutorSettings, api_server: ApiServer | None) -> Keeping | None:
+    """Where its identity is kept, if anywhere; *api_server* is needed for a Secret only."""
     if settings.identity_dir:
         return Folder(settings.identity_dir)
-    return Secret(api_server, settings.identity_secret) if settings.identity_secret else None
+    return Secret(api_server, settings.identity_secret) if api_server and settings.identity_secret else None
 
 
 def _enrolment_token(settings: ExecutorSettings) -> str:

@@ -26,9 +26,36 @@ def api() -> None:
         anyio.run(run_until_signal, lambda stop: program.run(settings, stop), backend_options=BACKEND)
 
 
-@click.command()
-def executor() -> None:
+@click.group(invoke_without_command=True)
+@click.pass_context
+def executor(context: click.Context) -> None:
     """Run the executor of one cluster until SIGTERM. docs/reference/environment.md lists its settings."""
+    if context.invoked_subcommand is None:
+        _run_executor()
+
+
+@executor.command()
+@click.option("--only", default="", metavar="CATEGORY,...", help="Only checks of these categories.")
+@click.option("--skip", multiple=True, metavar="ID", help="Leave a check out; may be given often.")
+@click.option("--wait", type=click.FloatRange(0, 3600), default=0, metavar="SECONDS", help="Repeat until no error.")
+@click.option("-o", "--output", type=click.Choice(["text", "json", "junit"]), default="text", show_default=True)
+@click.option("--fail-on", type=click.Choice(["warning", "error"]), default="error", show_default=True)
+def doctor(*, only: str, skip: tuple[str, ...], wait: float, output: str, fail_on: str) -> None:
+    """Look at all that stands between this executor and its API, with its own settings and credential.
+
+    Nothing is enrolled or written. Exit codes are those of kubently doctor.
+    """
+    from kubently.cli.commands.doctor import examine
+    from kubently.executor.examined import subjects
+
+    with named_errors():
+        environ = process_environ()
+        settings = ExecutorSettings.from_env(environ)
+        found = anyio.run(subjects, settings, environ, backend_options=BACKEND)
+        examine(found, only=only, skip=skip, wait=wait, output=output, fail_on=fail_on, separate=False)
+
+
+def _run_executor() -> None:
     from kubently import executor as program
 
     with named_errors():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 from urllib.parse import unquote, urlsplit
@@ -24,26 +24,28 @@ _PASSWORDS = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 
 
 @click.command()
-@click.option("--url", default="", help="URL of the API  [this profile's]")
+@click.option("--url", "urls", multiple=True, help="URL of an API; may be given often  [this profile's]")
 @click.option("--values", multiple=True, type=click.Path(path_type=Path), help="A values file; may be given often.")
 @click.option("--ca", default="", help="CA file or folder, as KUBENTLY_CA_CERT.")
 @click.option("--token-file", type=click.File(), help="File of an executor's token; - is stdin.")
 @click.option("--cluster", default="", help="The cluster of that token.")
 @click.option("--only", default="", metavar="CATEGORY,...", help=f"Of {', '.join(_CATEGORIES)}.")
 @click.option("--skip", multiple=True, metavar="ID", help="Leave a check out; may be given often.")
+@click.option("--wait", type=click.FloatRange(0, 3600), default=0, metavar="SECONDS", help="Repeat until no error.")
 @click.option("-o", "--output", type=click.Choice(["text", "json", "junit"]), default="text", show_default=True)
 @click.option("--fail-on", type=click.Choice(["warning", "error"]), default="error", show_default=True)
 @pass_state
 def doctor(
     state: State,
     *,
-    url: str,
+    urls: tuple[str, ...],
     values: tuple[Path, ...],
     ca: str,
     token_file: TextIO | None,
     cluster: str,
     only: str,
     skip: tuple[str, ...],
+    wait: float,
     output: str,
     fail_on: str,
 ) -> None:
@@ -52,17 +54,39 @@ def doctor(
     Ends with 0 when all passed, 1 for a bug of ours, 2 for a wrong call, 3 with an error, 4 with a warning under
     --fail-on warning.
     """
+    if any(urlsplit(url).scheme not in ("http", "https") for url in urls):
+        raise click.UsageError("--url must be http:// or https://")
+    token = token_file.read(64 * 1024).strip() if token_file else ""
+    subjects = [
+        _subject(state, url=url, ca=ca, token=token, cluster=cluster, values=values)
+        for url in dict.fromkeys(url.rstrip("/") for url in urls or ("",))
+    ]
+    examine(subjects, only=only, skip=skip, wait=wait, output=output, fail_on=fail_on)
+
+
+def examine(
+    subjects: Sequence[checks.Subject],
+    *,
+    only: str,
+    skip: tuple[str, ...],
+    wait: float,
+    output: str,
+    fail_on: str,
+    separate: bool = True,
+) -> None:
+    """Run the checks, show what they find and end the process. *separate* URLs are not to accept the same token."""
     chosen = tuple(filter(None, only.split(",")))
     if unknown := set(chosen) - set(_CATEGORIES):
         raise click.UsageError(f"there is no category {', '.join(sorted(unknown))}")
     if unknown := set(skip) - {check.id for check in checks.CHECKS}:
         raise click.UsageError(f"there is no check {', '.join(sorted(unknown))}")
-    if url and urlsplit(url).scheme not in ("http", "https"):
-        raise click.UsageError("--url must be http:// or https://")
-    token = token_file.read(64 * 1024).strip() if token_file else ""
-    subject = _subject(state, url=url, ca=ca, token=token, cluster=cluster, values=values)
-    report = checks.run(checks.CHECKS, subject, only=chosen, skip=skip)
-    _show(render.clean(report, list(secrets_of(subject.environ, subject.token, subject.key))), output)
+    report = checks.run_until(
+        lambda: checks.run_each(checks.CHECKS, subjects, only=chosen, skip=skip),
+        wait=wait,
+    )
+    report = checks.shared(report) if separate else report
+    hidden = [text for s in subjects for text in secrets_of(s.environ, s.token, s.key, s.certificate)]
+    _show(render.clean(report, hidden), output)
     sys.exit(report.exit_code(fail_on_warning=fail_on == "warning"))
 
 
