@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kubently.doctor import local, network, values, ways
+from kubently.doctor import local, network, stream, values, ways
 from kubently.doctor.results import Result, skipped
 from kubently.doctor.subject import Subject
 
@@ -63,5 +63,6 @@ _NETWORK: tuple[Check, ...] = (
     Check("auth-accepted", "auth", "the API accepts the credential", _with_url(network.accepted), ("http-health",)),
     Check("stream-upgrade", "stream", "WebSocket upgrades get through", _with_url(network.upgrade),
           ("auth-accepted",)),
+    Check("stream-echo", "stream", "a mebibyte comes and goes unchanged", _with_url(stream.echo), ("stream-upgrade",)),
 )  # fmt: skip
 CHECKS: tuple[Check, ...] = (*_LOCAL, *_VALUES, *_NETWORK)

@@ -47,6 +47,8 @@ CODES: Sequence[Code] = (
     Code("token-weak", ("auth-format",), "The token is shorter than 16 characters.", "Rotate it."),
     Code("upgrade-stripped", ("stream-upgrade",), "Something takes the WebSocket upgrade out.",
          "Let it pass WebSocket; meanwhile executors use long-poll."),
+    Code("stream-broken", ("stream-echo",), "The tunnel does not bring a mebibyte there and back unchanged.",
+         "Look at the logs of API and proxies; try `KUBENTLY_TRANSPORT=long-poll`."),
     Code("doctor-timeout", (), "A check did not end within 30 s; any may say so.", "Try again, or leave it out."),
     Code("token-shared", ("auth-accepted", *_VALUES), "Two values files, or environments, have one token.",
          "Make a token for each cluster."),

@@ -16,6 +16,7 @@ from kubently.auth import Admitted
 from kubently.errors import ApiDrainingError, ExecutorOfflineError, KubentlyError, TooManyCommandsError
 from kubently.fleet.gate import Gate
 from kubently.fleet.hello import Hello, parse
+from kubently.fleet.probes import PURPOSE, Probes
 from kubently.fleet.registry import Registration, Registry
 from kubently.schema import Cluster, ClusterId, ClusterState, ExecutorInfo, Refusal, SessionInfo, Transport
 from kubently.tunnel import Heartbeat, Link, Session, Stream
@@ -75,6 +76,7 @@ class Fleet:
         self._heartbeat = heartbeat
         self._tasks = tasks
         self._clock = clock
+        self._probes = Probes(tasks)
         self._sessions: dict[ClusterId, list[Connected]] = {}
         self._arriving: dict[Connected, None] = {}
         """Those whose SETTINGS or proof have not come, oldest first: they serve nothing, and are cut like others."""
@@ -125,6 +127,9 @@ class Fleet:
     def _arrived(self, connected: Connected) -> None:
         if not connected.is_settled:
             return  # proven before it said who it is
+        if connected.hello.purpose == PURPOSE:  # stays among those that serve nothing, and is cut like them
+            self._probes.begin(connected.cluster, connected.session)
+            return
         cluster, known, hello = connected.cluster, self._registry.get(connected.cluster), connected.hello
         self._arriving.pop(connected, None)
         uid = hello.kube_system_uid

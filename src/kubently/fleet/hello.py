@@ -45,6 +45,8 @@ class Hello:
     """When those of `CERTIFICATES` end that it knows."""
     last_problem: Refusal | None = None
     """What kept it out before."""
+    purpose: str = ""
+    """``probe`` for a doctor, who is no executor."""
 
 
 def parse(info: Mapping[str, Any]) -> Hello:
@@ -60,6 +62,7 @@ def parse(info: Mapping[str, Any]) -> Hello:
         {_text(name): _text(value) for name, value in _pairs(info.get("capabilities")).items()},
         _ends(info.get("certificates")),
         _problem(info.get("last_problem")),
+        _text(info.get("purpose")),
     )
 
 
