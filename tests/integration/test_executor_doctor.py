@@ -26,7 +26,7 @@ async def _run(*words: str, env: Mapping[str, str]) -> tuple[int, list[dict[str,
     arguments = list(words[1:] if words[0] == "executor" else words)
 
     def invoke() -> Any:
-        return CliRunner().invoke(command, [*arguments, "-o", "json"], env=env)
+        return CliRunner().invoke(command, [*arguments, "--hold", "0", "-o", "json"], env=env)
 
     run = await anyio.to_thread.run_sync(invoke)
     return run.exit_code, json.loads(run.stdout)["checks"] if run.stdout else [], run.output

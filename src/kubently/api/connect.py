@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from kubently import listen
@@ -43,8 +44,18 @@ async def connect(scope: Scope, receive: Receive, send: Send, services: Services
     services.metrics.accepts.labels(result="ok").inc()
     link = AsgiLink()
     # Known to the fleet before anything else happens, so that a revocation from now on finds it.
-    link.handler = services.fleet.accept(admitted, link)
+    link.handler = services.fleet.accept(admitted, link, view=view_of(scope, services))
     await link.serve(receive, send, subprotocol=SUBPROTOCOL)
+
+
+def view_of(scope: Scope, services: Services) -> Mapping[str, str]:
+    """What a doctor may want to know of its connection, as it arrives here."""
+    trusted = services.settings.trusted_proxies
+    return {
+        "client": forwarded.client_address(scope, trusted),
+        "trusted_proxy": "yes" if forwarded.is_from_trusted(scope, trusted) else "no",
+        "served": services.listener.fingerprint() if scope["scheme"] in ("https", "wss") else "",
+    }
 
 
 async def note_refusal(scope: Scope, services: Services, error: KubentlyError) -> None:

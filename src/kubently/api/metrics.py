@@ -33,6 +33,7 @@ class Metrics:
         self.accepts = Counter(
             "kubently_tunnel_accepts", "Executors that dialled, by result", ["result"], registry=registry
         )
+        self.probes = Counter("kubently_tunnel_probes", "Doctors' probes, by result", ["result"], registry=registry)
         self.commands = Counter("kubently_commands", "Commands, by how they ended", ["ending"], registry=registry)
         self.command_seconds = Histogram(
             "kubently_command_duration_seconds",

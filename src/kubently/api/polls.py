@@ -71,7 +71,9 @@ async def _open(scope: Scope, send: Send, services: Services) -> None:
     admitted = await _admit(scope, services)
     services.metrics.accepts.labels(result="ok").inc()
     name, link = services.polls.open(_owner(admitted))
-    link.handler = services.fleet.accept(admitted, link, transport=Transport.LONG_POLL)
+    link.handler = services.fleet.accept(
+        admitted, link, transport=Transport.LONG_POLL, view=connect.view_of(scope, services)
+    )
     await requests.send_json(send, 200, {"session": name}, headers={"x-accel-buffering": "no"})
 
 

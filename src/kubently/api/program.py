@@ -71,6 +71,7 @@ async def _certificate(settings: ApiSettings, services: Services) -> AsyncIterat
         client_ca=services.identities.authority if wanted else "",
         client_ca_file=settings.client_ca if wanted else None,
     )
+    services.listener.fingerprint = lambda: certificate.fingerprint
     metrics = services.metrics
     metrics.certificates.add("served", lambda: watching.Validity(certificate.not_before, certificate.not_after))
     metrics.certificate_broken.labels(certificate="served").set_function(lambda: bool(certificate.problem))

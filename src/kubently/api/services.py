@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -42,6 +42,14 @@ REVOCATION_POLL = 5.0
 operator in the store, in a mounted Secret) ends its session within ten."""
 
 
+@dataclass(slots=True)
+class Listener:
+    """The API's own TLS end, told by whoever listens."""
+
+    fingerprint: Callable[[], str] = lambda: ""
+    """SHA-256 of the certificate that it shows now; empty where it speaks no TLS."""
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """What the routes use."""
@@ -64,6 +72,7 @@ class Services:
     diagnoses: Diagnoses
     policies: Policies
     metrics: Metrics
+    listener: Listener
     started_at: datetime
 
     async def check_store(self) -> str:
@@ -94,6 +103,7 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
             metrics = Metrics()
             metrics.count_connections(fleet.sessions)
             metrics.streams.set_function(fleet.streams)
+            fleet.probes.on_result = lambda result: metrics.probes.labels(result=result).inc()
             metrics.show_executors(fleet)
             _watch_certificates(metrics, settings, identities)
             admission = Admission(fleet, tokens)
@@ -126,6 +136,7 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
                 diagnoses=Diagnoses(fleet, admission, audit),
                 policies=Policies(fleet, admission),
                 metrics=metrics,
+                listener=Listener(),
                 started_at=datetime.now(UTC),
             )
             tasks.cancel_scope.cancel()

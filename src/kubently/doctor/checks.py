@@ -22,6 +22,8 @@ class Check:
     run: Callable[[Subject], Result]
     depends_on: tuple[str, ...] = ()
     """Ids of checks without whose success this one says nothing."""
+    takes: Callable[[Subject], float] = lambda _: 0.0
+    """Seconds that it takes by itself, beyond what any may take."""
 
 
 def _with_url(look: Callable[[Subject], Result]) -> Callable[[Subject], Result]:
@@ -63,6 +65,10 @@ _NETWORK: tuple[Check, ...] = (
     Check("auth-accepted", "auth", "the API accepts the credential", _with_url(network.accepted), ("http-health",)),
     Check("stream-upgrade", "stream", "WebSocket upgrades get through", _with_url(network.upgrade),
           ("auth-accepted",)),
-    Check("stream-echo", "stream", "a mebibyte comes and goes unchanged", _with_url(stream.echo), ("stream-upgrade",)),
+    Check("stream-echo", "stream", "a mebibyte comes and goes unchanged", _with_url(stream.echo), ("auth-accepted",)),
+    Check("stream-flow", "stream", "nothing holds answers back", _with_url(stream.flow), ("stream-echo",)),
+    Check("stream-silence", "stream", "silence is not cut", _with_url(stream.silence), ("stream-echo",),
+          lambda subject: subject.hold),
+    Check("pair-view", "pair", "both ends see the same connection", _with_url(stream.pair), ("stream-echo",)),
 )  # fmt: skip
 CHECKS: tuple[Check, ...] = (*_LOCAL, *_VALUES, *_NETWORK)

@@ -34,7 +34,7 @@ def run(
             continue
         blocked = next((name for name in check.depends_on if _blocks(results, name)), None)
         started = time.monotonic()
-        found = skipped(f"depends on {blocked}") if blocked else _bounded(check, subject, limit)
+        found = skipped(f"depends on {blocked}") if blocked else _bounded(check, subject, limit + check.takes(subject))
         results[check.id] = dataclasses.replace(
             found,
             id=check.id,

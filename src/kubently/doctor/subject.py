@@ -21,6 +21,10 @@ class Subject:
     cluster: str = ""
     certificate: str = field(default="", repr=False)
     """An executor's certificate, as the Authorization header of its dial."""
+    private_key: str = field(default="", repr=False)
+    """Its key, PEM."""
+    hold: float = 20.0
+    """Seconds of silence to look at; above the 15 s of Envoy's routes."""
     key: str = field(default="", repr=False)
     """A person's API key or session."""
     values: tuple[Path, ...] = ()

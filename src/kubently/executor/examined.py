@@ -18,9 +18,9 @@ from kubently.settings import ExecutorSettings
 from kubently.trust import identity
 
 
-async def subjects(settings: ExecutorSettings, environ: Mapping[str, str]) -> tuple[Subject, ...]:
+async def subjects(settings: ExecutorSettings, environ: Mapping[str, str], *, hold: float) -> tuple[Subject, ...]:
     """One for each API of *settings*. Raises ConfigError, KubeError, OSError where the identity cannot be read."""
-    shown = await _certificate(settings, environ)
+    shown, key = await _certificate(settings, environ)
     return tuple(
         Subject(
             url=url.rstrip("/"),
@@ -29,13 +29,15 @@ async def subjects(settings: ExecutorSettings, environ: Mapping[str, str]) -> tu
             token="" if shown else settings.token,
             cluster=settings.cluster_id,
             certificate=shown,
+            private_key=key,
+            hold=hold,
         )
         for url in settings.api_urls
     )
 
 
-async def _certificate(settings: ExecutorSettings, environ: Mapping[str, str]) -> str:
-    """The enrolled certificate as a dial shows it; empty where there is none."""
+async def _certificate(settings: ExecutorSettings, environ: Mapping[str, str]) -> tuple[str, str]:
+    """The enrolled certificate as a dial shows it, and its key; empty where there is none."""
     async with contextlib.AsyncExitStack() as stack:
         api_server: ApiServer | None = None
         if settings.identity_secret:
@@ -45,10 +47,10 @@ async def _certificate(settings: ExecutorSettings, environ: Mapping[str, str]) -
         keeping = keeping_of(settings, api_server)
         pair = await keeping.load() if keeping else None
     if pair is None:
-        return ""
+        return "", ""
     try:
         certificate = x509.load_pem_x509_certificate(pair.cert.encode())
     except ValueError as error:
         raise ConfigError("the executor's certificate cannot be read", hint="remove it, to enrol again") from error
     der = certificate.public_bytes(serialization.Encoding.DER)
-    return f"{identity.SCHEME} {base64.b64encode(der).decode()}"
+    return f"{identity.SCHEME} {base64.b64encode(der).decode()}", pair.key

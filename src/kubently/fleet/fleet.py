@@ -44,6 +44,8 @@ class Connected:
 
     session: Session
     admitted: Admitted
+    view: Mapping[str, str] = field(default_factory=dict)
+    """What the edge sees of the other end."""
     hello: Hello = field(default_factory=Hello)
     transport: Transport = Transport.WEBSOCKET
     is_settled: bool = False
@@ -76,7 +78,7 @@ class Fleet:
         self._heartbeat = heartbeat
         self._tasks = tasks
         self._clock = clock
-        self._probes = Probes(tasks)
+        self.probes = Probes(tasks)
         self._sessions: dict[ClusterId, list[Connected]] = {}
         self._arriving: dict[Connected, None] = {}
         """Those whose SETTINGS or proof have not come, oldest first: they serve nothing, and are cut like others."""
@@ -93,8 +95,18 @@ class Fleet:
         if self._draining:
             raise ApiDrainingError("this API stops", hint="the executor dials again by itself", retry_after=1)
 
-    def accept(self, admitted: Admitted, link: Link, *, transport: Transport = Transport.WEBSOCKET) -> Session:
-        """Begin a session over *link*; it counts once it is settled and has proven what *admitted* wants proven."""
+    def accept(
+        self,
+        admitted: Admitted,
+        link: Link,
+        *,
+        transport: Transport = Transport.WEBSOCKET,
+        view: Mapping[str, str] | None = None,
+    ) -> Session:
+        """Begin a session over *link*; it counts once it is settled and has proven what *admitted* wants proven.
+
+        *view* is what the edge sees of the other end, for doctors.
+        """
         session = Session(
             wire.Role.CONTROL,
             link,
@@ -104,7 +116,7 @@ class Fleet:
             on_auth=lambda payload: gate.heard(payload),
             on_closed=lambda reason: self._closed(connected, reason),
         )
-        connected = Connected(session, admitted, transport=transport)
+        connected = Connected(session, admitted, transport=transport, view=view or {})
         gate = Gate(admitted, session, self._tasks, on_proven=lambda: self._arrived(connected))
         self._bound_arriving(admitted.cluster)
         self._arriving[connected] = None
@@ -128,7 +140,8 @@ class Fleet:
         if not connected.is_settled:
             return  # proven before it said who it is
         if connected.hello.purpose == PURPOSE:  # stays among those that serve nothing, and is cut like them
-            self._probes.begin(connected.cluster, connected.session)
+            self._heartbeat.forget(connected.session)  # silence is what may be looked at; the probe has its own end
+            self.probes.begin(connected.cluster, connected.session, connected.hello, connected.view)
             return
         cluster, known, hello = connected.cluster, self._registry.get(connected.cluster), connected.hello
         self._arriving.pop(connected, None)

@@ -21,6 +21,8 @@ MAX_SENTENCE = 1024
 MAX_ENTRIES = 64
 """Labels, and capabilities, that are kept."""
 
+MAX_HOLD = 120.0
+"""Seconds of silence that a doctor may look at."""
 _MAX_INSTANT = 253402300800
 
 # A Kubernetes label: an optional DNS prefix and a name; a value that may be empty.
@@ -47,6 +49,10 @@ class Hello:
     """What kept it out before."""
     purpose: str = ""
     """``probe`` for a doctor, who is no executor."""
+    probe: str = ""
+    """What it came for: ``echo``, ``view`` or ``hold``."""
+    hold: float = 0.0
+    """Seconds of silence that it wants to see."""
 
 
 def parse(info: Mapping[str, Any]) -> Hello:
@@ -63,7 +69,15 @@ def parse(info: Mapping[str, Any]) -> Hello:
         _ends(info.get("certificates")),
         _problem(info.get("last_problem")),
         _text(info.get("purpose")),
+        _text(info.get("probe")),
+        _seconds(info.get("hold")),
     )
+
+
+def _seconds(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return 0.0
+    return min(MAX_HOLD, float(value)) if value > 0 else 0.0
 
 
 def _ends(value: Any) -> Mapping[str, datetime]:

@@ -37,10 +37,11 @@ def executor(context: click.Context) -> None:
 @executor.command()
 @click.option("--only", default="", metavar="CATEGORY,...", help="Only checks of these categories.")
 @click.option("--skip", multiple=True, metavar="ID", help="Leave a check out; may be given often.")
+@click.option("--hold", type=click.FloatRange(0, 120), default=20, show_default=True, help="Seconds of silence to try.")
 @click.option("--wait", type=click.FloatRange(0, 3600), default=0, metavar="SECONDS", help="Repeat until no error.")
 @click.option("-o", "--output", type=click.Choice(["text", "json", "junit"]), default="text", show_default=True)
 @click.option("--fail-on", type=click.Choice(["warning", "error"]), default="error", show_default=True)
-def doctor(*, only: str, skip: tuple[str, ...], wait: float, output: str, fail_on: str) -> None:
+def doctor(*, only: str, skip: tuple[str, ...], hold: float, wait: float, output: str, fail_on: str) -> None:
     """Look at all that stands between this executor and its API, with its own settings and credential.
 
     Nothing is enrolled or written. Exit codes are those of kubently doctor.
@@ -51,7 +52,7 @@ def doctor(*, only: str, skip: tuple[str, ...], wait: float, output: str, fail_o
     with named_errors():
         environ = process_environ()
         settings = ExecutorSettings.from_env(environ)
-        found = anyio.run(subjects, settings, environ, backend_options=BACKEND)
+        found = anyio.run(lambda: subjects(settings, environ, hold=hold), backend_options=BACKEND)
         examine(found, only=only, skip=skip, wait=wait, output=output, fail_on=fail_on, separate=False)
 
 

@@ -33,6 +33,10 @@ class Heartbeat:
         """Begin to watch *session*; it is let go when it closes."""
         self._sessions.add(session)
 
+    def forget(self, session: Session) -> None:
+        """Leave *session* to itself from now on."""
+        self._sessions.discard(session)
+
     def beat(self) -> None:
         """Look at every session once."""
         now = self._clock()

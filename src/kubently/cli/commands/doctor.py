@@ -31,6 +31,7 @@ _PASSWORDS = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 @click.option("--cluster", default="", help="The cluster of that token.")
 @click.option("--only", default="", metavar="CATEGORY,...", help=f"Of {', '.join(_CATEGORIES)}.")
 @click.option("--skip", multiple=True, metavar="ID", help="Leave a check out; may be given often.")
+@click.option("--hold", type=click.FloatRange(0, 120), default=20, show_default=True, help="Seconds of silence to try.")
 @click.option("--wait", type=click.FloatRange(0, 3600), default=0, metavar="SECONDS", help="Repeat until no error.")
 @click.option("-o", "--output", type=click.Choice(["text", "json", "junit"]), default="text", show_default=True)
 @click.option("--fail-on", type=click.Choice(["warning", "error"]), default="error", show_default=True)
@@ -45,6 +46,7 @@ def doctor(
     cluster: str,
     only: str,
     skip: tuple[str, ...],
+    hold: float,
     wait: float,
     output: str,
     fail_on: str,
@@ -58,7 +60,7 @@ def doctor(
         raise click.UsageError("--url must be http:// or https://")
     token = token_file.read(64 * 1024).strip() if token_file else ""
     subjects = [
-        _subject(state, url=url, ca=ca, token=token, cluster=cluster, values=values)
+        _subject(state, url=url, ca=ca, token=token, cluster=cluster, values=values, hold=hold)
         for url in dict.fromkeys(url.rstrip("/") for url in urls or ("",))
     ]
     examine(subjects, only=only, skip=skip, wait=wait, output=output, fail_on=fail_on)
@@ -85,12 +87,14 @@ def examine(
         wait=wait,
     )
     report = checks.shared(report) if separate else report
-    hidden = [text for s in subjects for text in secrets_of(s.environ, s.token, s.key, s.certificate)]
+    hidden = [text for s in subjects for text in secrets_of(s.environ, s.token, s.key, s.certificate, s.private_key)]
     _show(render.clean(report, hidden), output)
     sys.exit(report.exit_code(fail_on_warning=fail_on == "warning"))
 
 
-def _subject(state: State, *, url: str, ca: str, token: str, cluster: str, values: tuple[Path, ...]) -> checks.Subject:
+def _subject(
+    state: State, *, url: str, ca: str, token: str, cluster: str, values: tuple[Path, ...], hold: float
+) -> checks.Subject:
     try:
         settings = TrustSettings.from_env(state.environ)
         profile = profiles.Profile(url, ca=ca) if url else _profile(state)
@@ -106,6 +110,7 @@ def _subject(state: State, *, url: str, ca: str, token: str, cluster: str, value
         cluster=cluster,
         key=key or (state.environ.get("KUBENTLY_API_KEY", "") if url else ""),
         values=values,
+        hold=hold,
     )
 
 
