@@ -113,3 +113,19 @@ async def test_one_probe_of_a_cluster_at_a_time(tmp_path: Path) -> None:
             second = await look("stream-echo", subject)
         assert "another probe of this cluster is under way" in second.detail
         assert [str(result.status) for result in results] == ["pass"]
+
+
+async def test_the_whole_doctor_passes_where_the_upgrade_is_stripped_and_says_so(tmp_path: Path) -> None:
+    async with plane(tmp_path) as one, middlebox(one.serving.port, strip_upgrade=True) as box:
+        good = await asked(one, box.url, hold=0)
+        wrong = Subject(box.url, token="nobody-gave-this-token", cluster="prod", hold=0)
+
+        report = await anyio.to_thread.run_sync(doctor.run, doctor.CHECKS, good)
+        refused = await anyio.to_thread.run_sync(doctor.run, doctor.CHECKS, wrong)
+
+    found = {result.id: result for result in report.results}
+    assert (str(found["auth-accepted"].status), str(found["stream-echo"].status)) == ("pass", "pass")
+    assert (str(found["stream-upgrade"].status), found["stream-upgrade"].code) == ("warning", "upgrade-stripped")
+    assert report.exit_code(fail_on_warning=False) == 0
+    codes = {result.id: result.code for result in refused.results}
+    assert codes["auth-accepted"] == "unauthenticated"

@@ -20,6 +20,8 @@ from kubently.doctor.subject import Subject
 from kubently.errors import ConfigError
 from kubently.trust import proxies
 from kubently.trust.connect import ProxyError
+from kubently.tunnel.transports import polling
+from kubently.tunnel.transports.websocket import UPGRADE_HEADER
 
 _TUNNEL = "/executor/v1/tunnel"
 _MAX_SKEW = 60.0
@@ -163,13 +165,33 @@ def _token_accepted(subject: Subject) -> Result:
         return _refused(answer)
     if answer.status == http.client.SWITCHING_PROTOCOLS:
         return passed(f"for the cluster {subject.cluster}")
-    return skipped(f"the API cannot be asked: the upgrade was answered {answer.status}")
+    return _accepted_without_upgrade(subject, answer.status)
+
+
+def _accepted_without_upgrade(subject: Subject, status: int) -> Result:
+    """Ask for a long-poll session that there is not: who may ask is told that it is gone."""
+    wish = {polling.SESSION: "none", polling.SEQUENCE: "1", polling.HOLD: "0", "Content-Length": "0"}
+    answer = _ask(subject, polling.DOWN_PATH, {**_credential(subject), **wish}, method="POST")
+    if isinstance(answer, Result):
+        return answer
+    if answer.status in (401, 403, 409):
+        return _refused(answer)
+    if answer.status == http.client.GONE:
+        return passed(f"for the cluster {subject.cluster}; the upgrade was answered {status}")
+    return skipped(f"the API cannot be asked: the upgrade was answered {status}, a request {answer.status}")
+
+
+def _credential(subject: Subject) -> dict[str, str]:
+    return {
+        "Authorization": subject.certificate or f"Bearer {subject.token}",
+        "X-Kubently-Cluster": subject.cluster,
+    }
 
 
 def _upgrade_headers(subject: Subject) -> dict[str, str]:
     return {
-        "Authorization": subject.certificate or f"Bearer {subject.token}",
-        "X-Kubently-Cluster": subject.cluster,
+        **_credential(subject),
+        UPGRADE_HEADER: "websocket",
         "Connection": "Upgrade",
         "Upgrade": "websocket",
         "Sec-WebSocket-Version": "13",
@@ -178,9 +200,9 @@ def _upgrade_headers(subject: Subject) -> dict[str, str]:
     }
 
 
-def _ask(subject: Subject, path: str, headers: dict[str, str]) -> road.Answer | Result:
+def _ask(subject: Subject, path: str, headers: dict[str, str], *, method: str = "GET") -> road.Answer | Result:
     try:
-        return road.ask(subject, path, headers)
+        return road.ask(subject, path, headers, method=method)
     except (OSError, http.client.HTTPException, ProxyError, ConfigError) as failure:
         return _explained(failure, subject)
     except ValueError:  # of a header

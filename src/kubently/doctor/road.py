@@ -61,15 +61,15 @@ def secured(subject: Subject) -> socket.socket | ssl.SSLSocket | nested.NestedTl
     return nested.wrap(connection, trust.Keeper(subject.trust).context(), subject.trust.server_name or host)
 
 
-def ask(subject: Subject, path: str, headers: Mapping[str, str] | None = None) -> Answer:
-    """GET *path*; redirects are not followed. Raises OSError, HTTPException, ProxyError, ConfigError."""
+def ask(subject: Subject, path: str, headers: Mapping[str, str] | None = None, *, method: str = "GET") -> Answer:
+    """Ask without a body; redirects are not followed. Raises OSError, HTTPException, ProxyError, ConfigError."""
     host, port, secure = endpoint(subject.url)
     prefix = urlsplit(subject.url).path.rstrip("/")
     client = http.client.HTTPConnection(host, port, timeout=subject.timeout)
     client.default_port = 443 if secure else 80  # which the Host header leaves out
     client.sock = secured(subject)
     try:
-        client.request("GET", prefix + path, headers={"User-Agent": f"kubently/{__version__}", **(headers or {})})
+        client.request(method, prefix + path, headers={"User-Agent": f"kubently/{__version__}", **(headers or {})})
         response = client.getresponse()
         body = b"" if response.status == http.client.SWITCHING_PROTOCOLS else response.read(_MAX_BODY)
         return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, body)
