@@ -110,10 +110,10 @@ def _values(scope: Scope, name: bytes) -> list[str]:
 
 def _is_address(text: str) -> bool:
     try:
-        ipaddress.ip_address(text)
+        found = ipaddress.ip_address(text)
     except ValueError:
         return False
-    return True
+    return not getattr(found, "scope_id", None)  # which may be any text
 
 
 def _is_in(address: str, networks: Sequence[IPNetwork]) -> bool:

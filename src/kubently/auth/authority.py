@@ -27,7 +27,7 @@ from kubently.errors import (
 )
 from kubently.schema import ClusterId
 from kubently.store import ABSENT, Store
-from kubently.trust import identity
+from kubently.trust import identity, spellings
 
 STORED = "auth:executor-authority"
 MAX_REQUEST = 16 * 1024
@@ -67,7 +67,7 @@ class Authority:
             encipher_only=False,
             decipher_only=False,
         )
-        return (
+        builder = (
             x509.CertificateBuilder()
             .subject_name(identity.subject(cluster))
             .issuer_name(ca.subject)
@@ -81,8 +81,12 @@ class Authority:
             .add_extension(identity.alternative_name(cluster, generation), critical=False)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(request.public_key()), critical=False)
             .add_extension(_issuer_of(ca), critical=False)
-            .sign(self.key, None if isinstance(self.key, ed25519.Ed25519PrivateKey) else hashes.SHA256())
         )
+        algorithm = None if isinstance(self.key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+        while True:  # every second ECDSA signature has the s that we want
+            certificate = builder.sign(self.key, algorithm)
+            if spellings.is_canonical(certificate, self.key.public_key()):
+                return certificate
 
     def has_issued(self, certificate: x509.Certificate) -> bool:
         """Whether it is one of ours, for whatever cluster."""
@@ -95,7 +99,10 @@ class Authority:
         """
         try:
             certificate = x509.load_der_x509_certificate(der)
-            is_ours = self.has_issued(certificate)
+            is_ours = any(
+                identity.is_issued_by(certificate, ca) and spellings.is_canonical(certificate, ca.public_key())
+                for ca in self.certificates
+            )
             is_executors = certificate.subject == identity.subject(cluster)
         except identity.UNREADABLE as error:
             raise ExecutorCertificateError("what was sent as the executor's certificate is none") from error
@@ -188,6 +195,8 @@ def _authority(certs: bytes, key: bytes, lifetime: timedelta, now: Callable[[], 
         raise ValueError("a certificate there is no CA")
     if certificates[0].public_key() != private.public_key():
         raise ValueError("the key is not that of the first certificate")
+    if not spellings.has_canonical(private):
+        raise ValueError("the key is on a curve other than P-256, P-384 and P-521")
     return Authority(certificates, private, lifetime, now)
 
 

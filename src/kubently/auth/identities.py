@@ -19,10 +19,10 @@ from kubently.auth.executors import ExecutorTokens
 from kubently.errors import ExecutorCertificateError, ExecutorCertificateExpiredError, KubentlyError
 from kubently.schema import ClusterId, ExecutorCertificate
 from kubently.store import Store
-from kubently.trust import identity
+from kubently.trust import identity, spellings
 
 CERTIFICATE = "certificate:"
-"""How a credential that is a certificate begins; its fingerprint follows."""
+"""How a credential that is a certificate begins; its fingerprints follow, and ``#`` with the generation of ours."""
 _GENERATION = "auth:identity-generation:"
 """Of a cluster's certificates: those of another one have ended."""
 _FIRST = "0"
@@ -96,8 +96,7 @@ class Identities:
             raise ExecutorCertificateError("what was sent as the executor's certificate is no base64") from error
         certificate = await self._checked(der, cluster)
         possession = Possession(der, cluster, is_ours, renew=self._renew)
-        credential = f"{CERTIFICATE}{identity.fingerprint(certificate)}#{identity.generation(certificate)}"
-        return Admitted(cluster, credential, possession)
+        return Admitted(cluster, _credential(certificate), possession)
 
     async def by_client_certificate(self, cluster: ClusterId, der: bytes, *, is_verified: bool) -> Admitted:
         """Who showed a client certificate that TLS proved: to ourselves (*is_verified*), or to a trusted proxy.
@@ -109,24 +108,28 @@ class Identities:
             certificate = x509.load_der_x509_certificate(der)
         except identity.UNREADABLE as error:
             raise ExecutorCertificateError("the client certificate cannot be read") from error
-        fingerprint = identity.fingerprint(certificate)
         if self._authority.has_issued(certificate):
             certificate = await self._checked(der, cluster)
-            return Admitted(cluster, f"{CERTIFICATE}{fingerprint}#{identity.generation(certificate)}")
+            return Admitted(cluster, _credential(certificate))
         if not is_verified and not any(identity.is_issued_by(certificate, ca) for ca in self._client_authorities):
             raise ExecutorCertificateError(
                 f"the client certificate that a proxy hands on for {cluster} is signed by none of the CAs",
                 hint="KUBENTLY_CLIENT_CA must hold the CA that signed it itself, intermediate or not",
             )
         client_certificates.require_bound(certificate, cluster, now=self._authority.now())
-        await self.blocklist.require_free(fingerprint)
-        return Admitted(cluster, CERTIFICATE + fingerprint)
+        if not spellings.is_plain(certificate):
+            raise ExecutorCertificateError("the client certificate's signature has bits that do not count")
+        spelled = spellings.fingerprints(certificate)
+        for fingerprint in spelled:
+            await self.blocklist.require_free(fingerprint)
+        return Admitted(cluster, CERTIFICATE + ",".join(spelled))
 
     async def enrol(self, cluster: ClusterId, token: str, request: str, *, kube_system_uid: str) -> ExecutorCertificate:
         """Use an enrolment token up. Raises CertificateRequestError, EnrolmentTokenError, EnrolmentTokenUsedError."""
         read = read_request(request.encode(), cluster)  # first: a request that is no good must not cost the token
+        generation = await self._generation(cluster)  # first: what is reset from here on ends what comes of it
         await self.enrolments.redeem(token, cluster, read, kube_system_uid=kube_system_uid)
-        return await self._issue(read, cluster)
+        return self._issue(read, cluster, generation)
 
     async def end(self, cluster: ClusterId) -> None:
         """End every certificate and enrolment token of *cluster*: its executors have to enrol anew."""
@@ -137,10 +140,13 @@ class Identities:
         """Whether *credential*, which let an executor in, would do so again."""
         if not credential.startswith(CERTIFICATE):
             return await self._tokens.is_current(cluster, credential)
-        fingerprint, _, generation = credential.removeprefix(CERTIFICATE).partition("#")
+        fingerprints, _, generation = credential.removeprefix(CERTIFICATE).partition("#")
         if generation and generation != await self._generation(cluster):
             return False
-        return not await self.blocklist.is_blocked(fingerprint)
+        for fingerprint in fingerprints.split(","):
+            if await self.blocklist.is_blocked(fingerprint):
+                return False
+        return True
 
     async def _checked(self, der: bytes, cluster: ClusterId) -> x509.Certificate:
         certificate = self._authority.check(der, cluster)
@@ -156,15 +162,22 @@ class Identities:
         stored = await self._store.get(_GENERATION + cluster)
         return stored.decode() if stored else _FIRST
 
-    async def _issue(self, request: x509.CertificateSigningRequest, cluster: ClusterId) -> ExecutorCertificate:
-        certificate = self._authority.sign(request, cluster, await self._generation(cluster))
+    def _issue(
+        self, request: x509.CertificateSigningRequest, cluster: ClusterId, generation: str
+    ) -> ExecutorCertificate:
+        certificate = self._authority.sign(request, cluster, generation)
         pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
         return ExecutorCertificate(certificate=pem, authority=self._authority.pem)
 
     async def _renew(self, present: bytes, cluster: ClusterId, request: str) -> ExecutorCertificate:
         """A new certificate for who proved to hold *present*, unless that ended meanwhile."""
-        await self._checked(present, cluster)
-        return await self._issue(read_request(request.encode(), cluster), cluster)
+        held = await self._checked(present, cluster)
+        # Of the generation that was checked: a reset meanwhile ends the new one too.
+        return self._issue(read_request(request.encode(), cluster), cluster, identity.generation(held))
+
+
+def _credential(certificate: x509.Certificate) -> str:
+    return f"{CERTIFICATE}{identity.fingerprint(certificate)}#{identity.generation(certificate)}"
 
 
 class Possession:

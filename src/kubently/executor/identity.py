@@ -250,9 +250,12 @@ class Identity:
             log.info("renewed the certificate", extra={"cluster": self._cluster, "not_after": self._end()})
 
     def _take_renewed(self, pem: str) -> None:
-        if self._wish is not None:
-            self._renewed = pem
-            self._answered.set()
+        if self._wish is None:
+            return
+        if _read(KeyPair(pem, identity.to_pem(self._wish).decode())) is None:
+            raise ValueError("the certificate is not for the key that it was asked for")  # a late answer, perhaps
+        self._renewed = pem
+        self._answered.set()
 
     def _end(self) -> str:
         return self._held.certificate.not_valid_after_utc.isoformat() if self._held else ""
@@ -265,10 +268,11 @@ def _read(pair: KeyPair | None) -> Held | None:
     try:
         certificate = x509.load_pem_x509_certificate(pair.cert.encode())
         key = identity.read_key(pair.key.encode())
-    except ValueError as error:
+        belong_together = certificate.public_key() == key.public_key()
+    except identity.UNREADABLE as error:
         log.error("the executor's own certificate cannot be read", extra={"reason": str(error)})
         return None
-    if certificate.public_key() != key.public_key():
+    if not belong_together:
         log.error("the executor's own certificate and key do not belong together")
         return None
     return Held(pair, certificate, key)

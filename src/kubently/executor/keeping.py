@@ -58,7 +58,7 @@ class Folder:
     def _load(self) -> KeyPair | None:
         try:
             return KeyPair((self._path / _CERT).read_text(), (self._path / _KEY).read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, UnicodeDecodeError):  # what is no text is no pair
             return None
 
     def _save(self, pair: KeyPair) -> None:

@@ -77,7 +77,7 @@ def parse(info: Mapping[str, Any]) -> Hello:
 def _seconds(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return 0.0
-    return min(MAX_HOLD, float(value)) if value > 0 else 0.0
+    return float(min(MAX_HOLD, value)) if value > 0 else 0.0  # an integer may be too large for a float
 
 
 def _ends(value: Any) -> Mapping[str, datetime]:

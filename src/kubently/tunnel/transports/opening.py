@@ -105,8 +105,9 @@ class _Race:
         await self._turn.wait()
 
     async def _attempt(self, family: int, address: tuple[object, ...]) -> None:
-        attempt = socket.socket(family, socket.SOCK_STREAM)
+        attempt: socket.socket | None = None
         try:
+            attempt = socket.socket(family, socket.SOCK_STREAM)  # fails where the kernel has no such family
             attempt.setblocking(False)
             await asyncio.get_running_loop().sock_connect(attempt, address)
             attempt.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -115,7 +116,7 @@ class _Race:
         except OSError as error:
             self.errors.append(error)
         finally:
-            if self.won is not attempt:
+            if attempt is not None and self.won is not attempt:
                 attempt.close()
             self.running -= 1
             self._turn.set()
