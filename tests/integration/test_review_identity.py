@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import json
 import logging
 import socket
@@ -29,6 +30,7 @@ from kubently.schema import ClusterId, ExecutorCertificate
 from kubently.store import Store, open_store
 from kubently.testing import RunningFleet, run_fleet
 from kubently.trust import identity, spellings
+from kubently.tunnel import Session
 from kubently.tunnel.transports import opening, polling
 
 pytestmark = pytest.mark.anyio
@@ -213,6 +215,22 @@ async def test_a_number_without_end_in_settings_is_no_failure_of_the_api(
 
         assert answer.status_code == 204
         assert not caplog.records
+
+
+async def test_nothing_is_held_of_a_session_that_left_without_its_proof(tmp_path: Path) -> None:
+    def held() -> int:
+        gc.collect()
+        return sum(isinstance(found, Session) for found in gc.get_objects())
+
+    async with run_fleet(tmp_path) as fleet:
+        headers = showing((await enrol(fleet)).public_bytes(Encoding.DER))
+        before = held()
+        for _ in range(20):
+            opened = await fleet.http.post(polling.OPEN_PATH, headers=headers)
+            named = {**headers, polling.SESSION: opened.json()["session"], polling.SEQUENCE: "0"}
+            await fleet.http.post(polling.CLOSE_PATH, headers=named)
+
+        await fleet.wait_for(lambda: held() == before)
 
 
 # ---------------------------------------------------------------------- the executor's side

@@ -114,7 +114,7 @@ class Fleet:
             info={"ping_after": self._heartbeat.ping_after},
             on_settled=lambda info: self._settled(connected, gate, info),
             on_auth=lambda payload: gate.heard(payload),
-            on_closed=lambda reason: self._closed(connected, reason),
+            on_closed=lambda reason: self._closed(connected, gate, reason),
         )
         connected = Connected(session, admitted, transport=transport, view=view or {})
         gate = Gate(admitted, session, self._tasks, on_proven=lambda: self._arrived(connected))
@@ -198,7 +198,8 @@ class Fleet:
         for connected in others[: max(0, len(others) + 1 - MAX_SESSIONS)]:
             connected.session.close(f"{newest.cluster} has more than {MAX_SESSIONS} sessions", code=4409)
 
-    def _closed(self, connected: Connected, reason: str) -> None:
+    def _closed(self, connected: Connected, gate: Gate, reason: str) -> None:
+        gate.end()
         self._arriving.pop(connected, None)
         sessions = self._sessions.get(connected.cluster, [])
         if connected not in sessions:

@@ -27,6 +27,7 @@ class Gate:
         self._tasks = tasks
         self._on_proven = on_proven
         self._answering = False
+        self._deadline: asyncio.TimerHandle | None = None
         if self._possession:
             session.send_auth(self._possession.challenge())
             self._deadline = asyncio.get_running_loop().call_later(PROOF_TIMEOUT, self._give_up)
@@ -51,8 +52,13 @@ class Gate:
             log.warning("executor refused", extra={"cluster": self._cluster, "reason": str(error)})
             self._session.close(error.message, code=4401)
         else:
-            self._deadline.cancel()
+            self.end()
             self._on_proven()
+
+    def end(self) -> None:
+        """Wait for no proof any more: the timer would hold a session that is closed, for as long as that takes."""
+        if self._deadline is not None:
+            self._deadline.cancel()
 
     async def _answer(self, payload: bytes) -> None:
         assert self._possession is not None
