@@ -23,7 +23,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from kubently import trust, wire
 from kubently.auth import Blocklist, Enrolments, ExecutorTokens, Identities, open_authority
-from kubently.errors import CertificateBlockedError, ExecutorCertificateError, KubentlyError
+from kubently.errors import CertificateBlockedError, ConfigError, ExecutorCertificateError, KubentlyError
+from kubently.executor import refusals
 from kubently.executor.identity import Identity
 from kubently.executor.keeping import Folder
 from kubently.schema import ClusterId, ExecutorCertificate
@@ -256,6 +257,15 @@ async def test_garbage_where_the_identity_is_kept_is_enrolled_over(tmp_path: Pat
 
         assert "Authorization" in await one.headers()
         assert (folder / "tls.crt").read_text().startswith("-----BEGIN CERTIFICATE-----")
+
+
+async def test_an_identity_that_cannot_be_read_is_not_said_to_be_the_apis_fault(tmp_path: Path) -> None:
+    (tmp_path / "tls.crt").mkdir()  # root reads whatever is a file
+
+    with pytest.raises(ConfigError, match="identity in .* cannot be read") as caught:
+        await Folder(tmp_path).load()
+
+    assert refusals.explain(caught.value, "https://api.example")[0].code == "config-invalid"
 
 
 async def test_a_certificate_for_another_key_does_not_end_the_executor(tmp_path: Path) -> None:

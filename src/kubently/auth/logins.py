@@ -131,7 +131,12 @@ class Logins:
 def read_person(claims: Mapping[str, Any], settings: OidcSettings) -> Person:
     """Whom verified *claims* are about. Raises IdentityTokenError."""
     subject = str(claims["sub"])
-    return Person(_user(claims, subject, settings.username_claim), subject[:_MAX_NAME], _groups(claims, settings))
+    try:
+        person = Person(_user(claims, subject, settings.username_claim), subject[:_MAX_NAME], _groups(claims, settings))
+        "".join((person.subject, *person.groups)).encode()
+    except UnicodeEncodeError as error:  # JSON can spell halves of characters
+        raise IdentityTokenError("the ID token is refused: a name in it is no text") from error
+    return person
 
 
 def _user(claims: Mapping[str, Any], subject: str, claim: str) -> str:

@@ -60,6 +60,11 @@ class Folder:
             return KeyPair((self._path / _CERT).read_text(), (self._path / _KEY).read_text())
         except (FileNotFoundError, UnicodeDecodeError):  # what is no text is no pair
             return None
+        except OSError as error:  # it would look like a failure of the connection
+            raise ConfigError(
+                f"the executor's identity in {self._path} cannot be read: {error.strerror}",
+                hint="check the folder of KUBENTLY_IDENTITY_DIR, and whose its files are",
+            ) from error
 
     def _save(self, pair: KeyPair) -> None:
         self._path.mkdir(parents=True, exist_ok=True, mode=0o700)
