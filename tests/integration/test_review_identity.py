@@ -262,7 +262,7 @@ async def test_garbage_where_the_identity_is_kept_is_enrolled_over(tmp_path: Pat
 async def test_an_identity_that_cannot_be_read_is_not_said_to_be_the_apis_fault(tmp_path: Path) -> None:
     (tmp_path / "tls.crt").mkdir()  # root reads whatever is a file
 
-    with pytest.raises(ConfigError, match="identity in .* cannot be read") as caught:
+    with pytest.raises(ConfigError, match=r"identity in .* cannot be read") as caught:
         await Folder(tmp_path).load()
 
     assert refusals.explain(caught.value, "https://api.example")[0].code == "config-invalid"
