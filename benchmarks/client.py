@@ -37,19 +37,30 @@ class Connection(asyncio.Protocol):
     async def get(self, path: str) -> int:
         """Ask, wait for the whole answer and return its length. Raises RuntimeError unless the status is 200."""
         self.send(path)
-        self._done = asyncio.get_running_loop().create_future()
-        await self._done
-        if self.status != 200:
-            raise RuntimeError(f"GET {path} was answered with {self.status}")
-        return self.received
+        return await self._answered(path)
+
+    async def post(self, path: str, body: bytes) -> int:
+        """Send JSON, wait for the whole answer and return its length. Raises RuntimeError unless the status is 200."""
+        self._write("POST", path, f"content-type: application/json\r\ncontent-length: {len(body)}\r\n", body)
+        return await self._answered(path)
 
     def send(self, path: str) -> None:
         """Ask only."""
+        self._write("GET", path, "", b"")
+
+    async def _answered(self, path: str) -> int:
+        self._done = asyncio.get_running_loop().create_future()
+        await self._done
+        if self.status != 200:
+            raise RuntimeError(f"{path} was answered with {self.status}")
+        return self.received
+
+    def _write(self, method: str, path: str, fields: str, body: bytes) -> None:
         self.received = 0
         self._parser = httptools.HttpResponseParser(self)
         authorization = f"authorization: Bearer {self._token}\r\n" if self._token else ""
-        head = f"GET {path} HTTP/1.1\r\nhost: {self._authority}\r\n{authorization}accept: application/json\r\n\r\n"
-        self._transport.write(head.encode())
+        head = f"{method} {path} HTTP/1.1\r\nhost: {self._authority}\r\n{authorization}accept: application/json\r\n"
+        self._transport.write(f"{head}{fields}\r\n".encode() + body)
 
     async def read(self) -> bytes:
         """The next piece of a body that is kept. Raises what ended the connection."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -37,12 +36,10 @@ async def answer(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @contextlib.contextmanager
-def api_process(clusters: int):  # type: ignore[no-untyped-def]
-    """A real API process with a token for each cluster; gives its process and port."""
-    with tempfile.TemporaryDirectory() as folder, socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        probe.close()
+def api_process(clusters: int, *, store: str = ""):  # type: ignore[no-untyped-def]
+    """A real API process with a token for each cluster, and a *store* of its own choice; gives its process and port."""
+    with tempfile.TemporaryDirectory() as folder:
+        port = machine.free_port()
         for i in range(clusters):
             Path(folder, f"cluster-{i}").write_text(TOKEN)
         env = {
@@ -51,6 +48,7 @@ def api_process(clusters: int):  # type: ignore[no-untyped-def]
             "KUBENTLY_ADMIN_KEY": KEY,
             "KUBENTLY_EXECUTOR_TOKENS_DIR": folder,
             "KUBENTLY_LOG_LEVEL": "error",
+            **({"KUBENTLY_STORE": store} if store else {}),
         }
         process = subprocess.Popen([sys.executable, "-m", "kubently.main", "api"], env=env)
         try:

@@ -21,7 +21,7 @@ WATCH = "/api/v1/namespaces/shop/services?watch=true"
 LARGE_BYTES = 10 * 1024 * 1024
 
 _ITEM = {"metadata": {"name": "web", "namespace": "shop", "uid": "1", "labels": {"app": "web"}}, "subsets": []}
-_SMALL = json.dumps({"kind": "EndpointsList", "apiVersion": "v1", "metadata": {}, "items": [_ITEM] * 10}).encode()
+SMALL_BODY = json.dumps({"kind": "EndpointsList", "apiVersion": "v1", "metadata": {}, "items": [_ITEM] * 10}).encode()
 _PIECE = b"x" * (64 * 1024)
 
 
@@ -66,7 +66,7 @@ class Server(asyncio.Protocol):
         elif self._url.startswith(LARGE.encode()):
             self._task = asyncio.get_running_loop().create_task(self._large())
         else:
-            self._transport.write(_head(len(_SMALL)) + _SMALL)
+            self._transport.write(_head(len(SMALL_BODY)) + SMALL_BODY)
 
     async def _large(self) -> None:
         self._transport.write(_head(LARGE_BYTES))
