@@ -202,6 +202,57 @@ class OidcSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """How the API gets into its store, where that is a Redis."""
+
+    username: str = ""
+    """``KUBENTLY_STORE_USERNAME``: user of Redis, where its URL names none; empty: the default user."""
+    password: str = field(default="", repr=False)
+    """``KUBENTLY_STORE_PASSWORD``, or the content of ``KUBENTLY_STORE_PASSWORD_FILE``."""
+    password_file: Path | None = None
+    """``KUBENTLY_STORE_PASSWORD_FILE``: read anew at each connection, so that a rotated password needs no restart."""
+    sentinel_password: str = field(default="", repr=False)
+    """``KUBENTLY_STORE_SENTINEL_PASSWORD`` or the content of ``KUBENTLY_STORE_SENTINEL_PASSWORD_FILE``: password of the
+    sentinels themselves, where they want one."""
+    trust: TrustSettings = TrustSettings()
+    """``KUBENTLY_STORE_CA_CERT``: CA of the store beside the system's roots, as ``KUBENTLY_CA_CERT``.
+    ``KUBENTLY_STORE_CLIENT_CERT`` and ``KUBENTLY_STORE_CLIENT_KEY``: PEM files of the certificate to show there, which
+    Redis wants unless ``tls-auth-clients`` is off. ``KUBENTLY_STORE_TLS_SERVER_NAME``: the name that its certificate
+    must have, where it is not the URL's (sentinels and clusters tell addresses)."""
+    grace: float = 60.0
+    """``KUBENTLY_STORE_GRACE``: seconds for which keys and tokens that were read from Redis still hold while it cannot
+    be reached; 0: not at all."""
+
+    @classmethod
+    def from_env(cls, environ: Environ) -> StoreSettings:
+        """Read from *environ*. Raises ConfigError that names the variable."""
+        pair = _pair(environ, "KUBENTLY_STORE_CLIENT_CERT", "KUBENTLY_STORE_CLIENT_KEY")
+        return cls(
+            username=environ.get("KUBENTLY_STORE_USERNAME", ""),
+            password=_secret(environ, "KUBENTLY_STORE_PASSWORD"),
+            password_file=None
+            if environ.get("KUBENTLY_STORE_PASSWORD")
+            else _path(environ, "KUBENTLY_STORE_PASSWORD_FILE"),
+            sentinel_password=_secret(environ, "KUBENTLY_STORE_SENTINEL_PASSWORD"),
+            trust=TrustSettings(
+                ca_cert=environ.get("KUBENTLY_STORE_CA_CERT", ""),
+                cert_file=_path(environ, "SSL_CERT_FILE"),
+                cert_dirs=tuple(Path(part) for part in environ.get("SSL_CERT_DIR", "").split(":") if part),
+                server_name=_server_name(environ, "KUBENTLY_STORE_TLS_SERVER_NAME"),
+                client_cert=pair[0] if pair else None,
+                client_key=pair[1] if pair else None,
+            ),
+            grace=_number(environ, "KUBENTLY_STORE_GRACE", 60.0, low=0, high=600),
+        )
+
+    def present_password(self) -> str:
+        """The password now. Raises ConfigError for a file that cannot be read."""
+        if self.password_file is None:
+            return self.password
+        return _secret({"KUBENTLY_STORE_PASSWORD_FILE": str(self.password_file)}, "KUBENTLY_STORE_PASSWORD")
+
+
+@dataclass(frozen=True, slots=True)
 class ApiSettings:
     """The control plane's settings."""
 
@@ -233,8 +284,10 @@ class ApiSettings:
     certificates (the first; all of the file are accepted); empty: one made in the store."""
     executor_cert_lifetime: float = 7 * 86400.0
     """``KUBENTLY_EXECUTOR_CERT_LIFETIME``: seconds that an executor's certificate is valid."""
-    store_url: str = "memory:"
-    """``KUBENTLY_STORE``: memory: or sqlite:///path."""
+    store_url: str = field(default="memory:", repr=False)
+    """``KUBENTLY_STORE``: memory:, sqlite:///path, or Redis: redis[s]://host[:port][/db],
+    redis[s]+sentinel://host[:port],.../service[/db], redis[s]+cluster://host[:port],..."""
+    store: StoreSettings = StoreSettings()
     admin_key: str = field(default="", repr=False)
     """``KUBENTLY_ADMIN_KEY`` or the content of ``KUBENTLY_ADMIN_KEY_FILE``: an API key of role admin, to begin with."""
     tokens_dir: Path | None = None
@@ -243,6 +296,15 @@ class ApiSettings:
     """``KUBENTLY_HOSTS``: host names, comma-separated, that requests may name; empty accepts any."""
     max_commands_per_cluster: int = 32
     """``KUBENTLY_MAX_COMMANDS_PER_CLUSTER``: commands that run at once on one cluster; more get 429."""
+    peer_listen: tuple[str, int] | None = None
+    """``KUBENTLY_PEER_LISTEN``: host:port for the other replicas (mutual TLS, not for Service or Ingress); with it, a
+    cluster whose executor is connected to another replica is reached through that one. Empty for a single process."""
+    peer_address: tuple[str, int] | None = None
+    """``KUBENTLY_PEER_ADDRESS``: host:port at which the others reach it, the pod's own IP; empty: where it listens,
+    or this host's name."""
+    peer_ca: tuple[Path, Path] | None = None
+    """``KUBENTLY_PEER_CA_CERT`` and ``KUBENTLY_PEER_CA_KEY``: PEM files of the CA by which replicas know each other,
+    an ECDSA key; empty: one made in the store."""
     oidc: OidcSettings | None = None
     timing: TimingSettings = TimingSettings()
     log: LogSettings = LogSettings()
@@ -253,17 +315,17 @@ class ApiSettings:
         cert, key = _path(environ, "KUBENTLY_TLS_CERT"), _path(environ, "KUBENTLY_TLS_KEY")
         if (cert is None) != (key is None):
             raise ConfigError("KUBENTLY_TLS_CERT and KUBENTLY_TLS_KEY belong together", hint="set both or neither")
-        metrics, tls = environ.get("KUBENTLY_METRICS_LISTEN", ""), environ.get("KUBENTLY_TLS_LISTEN", "")
+        tls = _optional_address(environ, "KUBENTLY_TLS_LISTEN")
         if tls and cert is None:
             raise ConfigError(
                 "KUBENTLY_TLS_LISTEN needs a certificate", hint="set KUBENTLY_TLS_CERT and KUBENTLY_TLS_KEY"
             )
         return cls(
             listen=_address("KUBENTLY_LISTEN", environ.get("KUBENTLY_LISTEN", "127.0.0.1:8080")),
-            metrics_listen=_address("KUBENTLY_METRICS_LISTEN", metrics) if metrics else None,
+            metrics_listen=_optional_address(environ, "KUBENTLY_METRICS_LISTEN"),
             tls_cert=cert,
             tls_key=key,
-            tls_listen=_address("KUBENTLY_TLS_LISTEN", tls) if tls else None,
+            tls_listen=tls,
             client_certs=_choice(environ, "KUBENTLY_CLIENT_CERTS", ("off", "accept", "require")),
             client_ca=_path(environ, "KUBENTLY_CLIENT_CA"),
             client_cert_header=_choice(environ, "KUBENTLY_CLIENT_CERT_HEADER", ("none", *CLIENT_CERT_HEADERS)),
@@ -273,10 +335,18 @@ class ApiSettings:
                 environ, "KUBENTLY_EXECUTOR_CERT_LIFETIME", 7 * 86400.0, low=60, high=365 * 86400
             ),
             store_url=environ.get("KUBENTLY_STORE", "memory:"),
+            store=StoreSettings.from_env(environ),
             admin_key=_secret(environ, "KUBENTLY_ADMIN_KEY"),
             tokens_dir=_path(environ, "KUBENTLY_EXECUTOR_TOKENS_DIR"),
             hosts=tuple(h.strip().lower() for h in environ.get("KUBENTLY_HOSTS", "").split(",") if h.strip()),
             max_commands_per_cluster=int(_number(environ, "KUBENTLY_MAX_COMMANDS_PER_CLUSTER", 32, low=1, high=10_000)),
+            peer_listen=_address("KUBENTLY_PEER_LISTEN", peers)
+            if (peers := environ.get("KUBENTLY_PEER_LISTEN"))
+            else None,
+            peer_address=_address("KUBENTLY_PEER_ADDRESS", own)
+            if (own := environ.get("KUBENTLY_PEER_ADDRESS"))
+            else None,
+            peer_ca=_pair(environ, "KUBENTLY_PEER_CA_CERT", "KUBENTLY_PEER_CA_KEY"),
             oidc=OidcSettings.from_env(environ),
             timing=TimingSettings.from_env(environ),
             log=LogSettings.from_env(environ),
@@ -351,7 +421,6 @@ class ExecutorSettings:
     @classmethod
     def from_env(cls, environ: Environ) -> ExecutorSettings:
         """Read from *environ*. Raises ConfigError that names the variable."""
-        health = environ.get("KUBENTLY_HEALTH_LISTEN", "")
         token, trust = _secret(environ, "KUBENTLY_TOKEN"), TrustSettings.from_env(environ)
         folder, secret = _path(environ, "KUBENTLY_IDENTITY_DIR"), environ.get("KUBENTLY_IDENTITY_SECRET", "")
         if folder and secret:
@@ -383,7 +452,7 @@ class ExecutorSettings:
             require_sandbox=_flag(environ, "KUBENTLY_REQUIRE_SANDBOX"),
             max_output_bytes=int(_number(environ, "KUBENTLY_MAX_OUTPUT_BYTES", 16 * 1024 * 1024, low=1024, high=2**31)),
             max_children=int(_number(environ, "KUBENTLY_MAX_CHILDREN", 4, low=1, high=256)),
-            health_listen=_address("KUBENTLY_HEALTH_LISTEN", health) if health else None,
+            health_listen=_optional_address(environ, "KUBENTLY_HEALTH_LISTEN"),
             trust=trust,
             timing=TimingSettings.from_env(environ),
             log=LogSettings.from_env(environ),
@@ -457,10 +526,10 @@ _SECRET_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/[a-z0-9]([-a-z0-9
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?|[0-9a-fA-F:.]{2,45}")
 
 
-def _server_name(environ: Environ) -> str:
-    text = environ.get("KUBENTLY_TLS_SERVER_NAME", "")
+def _server_name(environ: Environ, name: str = "KUBENTLY_TLS_SERVER_NAME") -> str:
+    text = environ.get(name, "")
     if text and not _HOST_NAME.fullmatch(text):
-        raise _bad("KUBENTLY_TLS_SERVER_NAME", text, "use a host name, without scheme or port")
+        raise _bad(name, text, "use a host name, without scheme or port")
     return text
 
 
@@ -500,6 +569,10 @@ def _address(name: str, text: str) -> tuple[str, int]:
     if not port.isdecimal() or int(port) > 65535:
         raise _bad(name, text, "use host:port, for example 0.0.0.0:8080")
     return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104  # an empty host means all, as it does for others
+
+
+def _optional_address(environ: Environ, name: str) -> tuple[str, int] | None:
+    return _address(name, environ[name]) if environ.get(name) else None
 
 
 def _url(name: str, text: str) -> str:

@@ -17,7 +17,7 @@ from kubently import wire
 from kubently.errors import TunnelClosedError, TunnelError
 from kubently.schema import ClusterId, ClusterState
 from kubently.testing import ScriptedExecutor, run_fleet
-from kubently.testing.fleets import RunningFleet
+from kubently.testing.fleets import CALLER, RunningFleet
 from kubently.tunnel import Session
 from kubently.tunnel.transports import poll_client, polling
 from kubently.tunnel.transports.poll_server import Polls
@@ -56,7 +56,7 @@ def _piece(number: int) -> bytes:
 
 
 async def digest_of(fleet: RunningFleet, cluster: str) -> str:
-    stream, _ = await fleet.serving.services.fleet.open(ClusterId(cluster), GET, end_stream=True)
+    stream, _ = await fleet.serving.services.fleet.open(ClusterId(cluster), GET, caller=CALLER, end_stream=True)
     await stream.head()
     found = hashlib.sha256()
     while chunk := await stream.read():
@@ -137,7 +137,7 @@ async def test_answers_that_are_kept_back_too_long_for_a_proxy_are_kept_back_les
 
 async def test_a_slow_reader_stops_the_sender_and_memory_stays_bounded(fleet: RunningFleet) -> None:
     session = await fleet.add("prod", ScriptedExecutor(echo, kubernetes=big), long_poll=True)
-    stream, connected = await fleet.serving.services.fleet.open(ClusterId("prod"), GET, end_stream=True)
+    stream, connected = await fleet.serving.services.fleet.open(ClusterId("prod"), GET, caller=CALLER, end_stream=True)
     await stream.head()
     await fleet.wait_for(lambda: sum(map(len, stream._inbox)) >= wire.DEFAULT_WINDOW)
     assert await say(fleet, "pods") == "get pods"  # nothing else is stopped
@@ -171,7 +171,7 @@ async def test_a_stream_fails_when_its_executor_is_gone(fleet: RunningFleet) -> 
         await anyio.sleep_forever()
 
     session = await fleet.add("prod", ScriptedExecutor(echo, kubernetes=forever), long_poll=True)
-    stream, _ = await fleet.serving.services.fleet.open(ClusterId("prod"), GET, end_stream=True)
+    stream, _ = await fleet.serving.services.fleet.open(ClusterId("prod"), GET, caller=CALLER, end_stream=True)
     session.close("the executor stopped")
 
     with pytest.raises(TunnelClosedError), anyio.fail_after(5):

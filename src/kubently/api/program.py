@@ -15,6 +15,7 @@ from kubently.api.health import MetricsApp
 from kubently.api.services import Services, open_services
 from kubently.listen import listen
 from kubently.settings import ApiSettings
+from kubently.store import Store
 from kubently.trust import watching
 
 log = logging.getLogger(__name__)
@@ -38,11 +39,13 @@ class Serving:
 
 
 @contextlib.asynccontextmanager
-async def serve(settings: ApiSettings, *, drain_grace: float = DRAIN_GRACE) -> AsyncIterator[Serving]:
-    """Serve while the block runs. Raises ConfigError, StoreError."""
+async def serve(
+    settings: ApiSettings, *, drain_grace: float = DRAIN_GRACE, store: Store | None = None
+) -> AsyncIterator[Serving]:
+    """Serve while the block runs. A *store* of the caller's stays open. Raises ConfigError, StoreError."""
     async with contextlib.AsyncExitStack() as stack:
         # Executors are drained before the listener closes, so that their open requests can still end.
-        services = await stack.enter_async_context(open_services(settings))
+        services = await stack.enter_async_context(open_services(settings, store=store))
         edge = Edge(services)
         certificate = await stack.enter_async_context(_certificate(settings, services))
         tls = certificate.context if certificate else None

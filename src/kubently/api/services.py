@@ -24,11 +24,12 @@ from kubently.auth import (
     Provider,
     Roles,
     open_authority,
+    open_peer_trust,
     read_certificates,
 )
 from kubently.broker import Admission, Audit, Commands, Diagnoses, KubernetesRequests, Policies, narrowing
 from kubently.errors import KubentlyError
-from kubently.fleet import Fleet, Registry
+from kubently.fleet import Fleet, Peers, Registry, joined, new_name
 from kubently.settings import ApiSettings
 from kubently.store import Store, open_store
 from kubently.trust import watching
@@ -88,14 +89,17 @@ class Services:
 
 
 @contextlib.asynccontextmanager
-async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
-    """Make everything, and end it in reverse, the store last. Draining the fleet is the caller's."""
-    store = open_store(settings.store_url)
+async def open_services(settings: ApiSettings, *, store: Store | None = None) -> AsyncIterator[Services]:
+    """Make everything, and end it in reverse, the store last. Draining the fleet is the caller's.
+
+    A *store* of the caller's is used in place of that of the settings, and stays open.
+    """
+    given, store = store, store or open_store(settings.store_url)
     heartbeat = Heartbeat(clock=time.monotonic, ping_after=settings.timing.ping_after)
     registry = Registry(store)
     try:
         await registry.load()
-        async with anyio.create_task_group() as tasks:
+        async with anyio.create_task_group() as tasks, contextlib.AsyncExitStack() as stack:
             fleet = Fleet(registry, heartbeat, tasks, clock=time.monotonic)
             audit = Audit(store, now=lambda: datetime.now(UTC))
             tokens = ExecutorTokens(store, folder=settings.tokens_dir)
@@ -118,6 +122,8 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
             keys = ApiKeys(store, now=lambda: datetime.now(UTC), admin_key=settings.admin_key)
             logins = open_logins(settings, store)
             callers = Callers(keys, logins)
+            if settings.peer_listen:
+                await stack.enter_async_context(await _joined(settings, store, fleet, registry))
             yield Services(
                 settings=settings,
                 store=store,
@@ -142,7 +148,24 @@ async def open_services(settings: ApiSettings) -> AsyncIterator[Services]:
             tasks.cancel_scope.cancel()
     finally:
         with anyio.CancelScope(shield=True):
-            await store.aclose()
+            if given is None:
+                await store.aclose()
+
+
+async def _joined(
+    settings: ApiSettings, store: Store, fleet: Fleet, registry: Registry
+) -> contextlib.AbstractAsyncContextManager[Peers]:
+    assert settings.peer_listen is not None
+    return joined(
+        fleet,
+        registry,
+        store,
+        await open_peer_trust(store, settings.peer_ca, new_name(), now=time.time),
+        listen=settings.peer_listen,
+        advertised=settings.peer_address,
+        stamp=lambda caller, cluster: narrowing.caller_fields(caller.principal, cluster, caller.request_id),
+        clock=time.monotonic,
+    )
 
 
 def _watch_certificates(metrics: Metrics, settings: ApiSettings, identities: Identities) -> None:

@@ -11,6 +11,7 @@ from kubently.auth.identities import PROOF_TIMEOUT, Admitted, Identities, Posses
 from kubently.auth.kube_tokens import KubeTokens
 from kubently.auth.logins import Logins
 from kubently.auth.oidc import Provider
+from kubently.auth.peers import Caller, PeerTrust, open_peer_trust
 from kubently.auth.roles import Roles
 
 __all__ = [
@@ -18,16 +19,19 @@ __all__ = [
     "Admitted",
     "ApiKeys",
     "Blocklist",
+    "Caller",
     "Callers",
     "Enrolments",
     "ExecutorTokens",
     "Identities",
     "KubeTokens",
     "Logins",
+    "PeerTrust",
     "Possession",
     "Provider",
     "Roles",
     "grants",
     "open_authority",
+    "open_peer_trust",
     "read_certificates",
 ]

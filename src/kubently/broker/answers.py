@@ -7,13 +7,13 @@ from typing import Any
 
 from kubently.errors import RemoteProtocolError
 from kubently.schema import problems
-from kubently.tunnel import Stream, status_of
+from kubently.tunnel import Exchange, status_of
 
 MAX_BYTES = 64 * 1024
 """Of an answer that is one object."""
 
 
-async def check_head(stream: Stream) -> None:
+async def check_head(stream: Exchange) -> None:
     """Wait for the head of an answer; raises what its problem document says unless all is well."""
     head = await stream.head()
     status = status_of(head)
@@ -26,7 +26,7 @@ async def check_head(stream: Stream) -> None:
     raise problems.from_problem(status, problem)
 
 
-async def read_body(stream: Stream) -> bytes:
+async def read_body(stream: Exchange) -> bytes:
     """The body, cut after MAX_BYTES."""
     body = b""
     while (chunk := await stream.read()) and len(body) < MAX_BYTES:

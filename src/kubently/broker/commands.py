@@ -15,6 +15,7 @@ from typing import Any
 import anyio
 
 from kubently import wire
+from kubently.auth import Caller
 from kubently.broker import answers, narrowing
 from kubently.broker.admission import Admission
 from kubently.broker.audit import Audit, Entry
@@ -34,7 +35,7 @@ from kubently.kube import kubectl as argv_policy
 from kubently.kube import redact
 from kubently.schema import ClusterId, Command, Ending, Outcome, Permission, Principal
 from kubently.store import ABSENT, Store
-from kubently.tunnel import Stream
+from kubently.tunnel import Exchange
 from kubently.wire import records
 
 log = logging.getLogger(__name__)
@@ -55,14 +56,14 @@ _STATUS_FIELDS = frozenset(Outcome.model_fields) - {"id", "cluster", "stdout", "
 """What an executor's word counts for."""
 
 
-Resume = Callable[[TunnelClosedError, Sequence[int]], Awaitable[Stream]]
+Resume = Callable[[TunnelClosedError, Sequence[int]], Awaitable[Exchange]]
 """Gives the stream of the same run over another session, from the given bytes of output on, or raises the error."""
 
 
 class Running:
     """A command under way: iterate over its output, then read ``outcome``."""
 
-    def __init__(self, command_id: str, cluster: ClusterId, stream: Stream, resume: Resume) -> None:
+    def __init__(self, command_id: str, cluster: ClusterId, stream: Exchange, resume: Resume) -> None:
         self.id = command_id
         self.cluster = cluster
         self.outcome: Outcome | None = None
@@ -158,7 +159,8 @@ class Commands:
             with anyio.fail_after(command.timeout + BACKSTOP):
                 stream, body, instance = await self._send(principal, cluster, command, entry, request_id, key)
                 fields = _fields(principal, cluster, request_id)
-                resume = functools.partial(self._resume, cluster, fields, body, instance)
+                caller = Caller(principal, Permission.RUN, request_id)
+                resume = functools.partial(self._resume, cluster, caller, fields, body, instance)
                 running = Running(str(body["id"]), cluster, stream, resume)
                 try:
                     await running.start()
@@ -174,17 +176,18 @@ class Commands:
 
     async def _send(
         self, principal: Principal, cluster: ClusterId, command: Command, entry: Entry, request_id: str, key: str
-    ) -> tuple[Stream, Mapping[str, Any], str]:
+    ) -> tuple[Exchange, Mapping[str, Any], str]:
         """The stream of the answer, what was asked, and the executor's run that was asked."""
         body: dict[str, Any] = {"id": entry.id, "argv": command.argv, "timeout": command.timeout}
         fields = _fields(principal, cluster, request_id)
+        caller = Caller(principal, Permission.RUN, request_id)
         bound = await self._bound(principal, cluster, command, key) if key else None
         if bound is not None:
             body |= {"id": bound["id"], "replay": True}
-            return await self._replay(cluster, fields, body, bound["instance"]), body, bound["instance"]
-        stream, connected = await self._fleet.open(cluster, fields, wait=command.timeout)
+            return await self._replay(cluster, caller, fields, body, bound["instance"]), body, bound["instance"]
+        stream, executor = await self._fleet.open(cluster, fields, caller=caller, wait=command.timeout)
         try:
-            if key and not await self._bind(principal, cluster, command, key, entry.id, connected.instance):
+            if key and not await self._bind(principal, cluster, command, key, entry.id, executor.instance):
                 stream.reset()
                 return await self._send(principal, cluster, command, entry, request_id, key)
             try:
@@ -194,28 +197,31 @@ class Commands:
         except BaseException:
             stream.reset()
             raise
-        return stream, body, connected.instance
+        return stream, body, executor.instance
 
     async def _resume(
         self,
         cluster: ClusterId,
+        caller: Caller,
         fields: list[wire.Field],
         body: Mapping[str, Any],
         instance: str,
         error: TunnelClosedError,
         seen: Sequence[int],
-    ) -> Stream:
+    ) -> Exchange:
         """Ask the same run of the executor for the same id, over another session: it goes on, or begins, once.
 
         Raises *error* where that run does not come back soon.
         """
         for _ in range(RESUMES):
             try:
-                stream, connected = await self._fleet.open(cluster, fields, wait=RESUME_WAIT, instance=instance)
+                stream, executor = await self._fleet.open(
+                    cluster, fields, caller=caller, wait=RESUME_WAIT, instance=instance
+                )
             except KubentlyError:
                 break
             try:
-                if not connected.hello.capabilities.get("resume"):  # it would begin again, or tell all of it again
+                if not executor.capabilities.get("resume"):  # it would begin again, or tell all of it again
                     stream.reset()
                     break
                 await stream.write(json.dumps({**body, "seen": list(seen)}).encode(), end_stream=True)
@@ -230,10 +236,10 @@ class Commands:
         raise error
 
     async def _replay(
-        self, cluster: ClusterId, fields: list[wire.Field], body: Mapping[str, Any], instance: str
-    ) -> Stream:
+        self, cluster: ClusterId, caller: Caller, fields: list[wire.Field], body: Mapping[str, Any], instance: str
+    ) -> Exchange:
         try:
-            stream, _ = await self._fleet.open(cluster, fields, wait=5, instance=instance)
+            stream, _ = await self._fleet.open(cluster, fields, caller=caller, wait=5, instance=instance)
         except KubentlyError as error:
             raise CommandUnknownError(
                 f"the executor of {cluster} that took this command is gone; whether it ran to its end is unknown",

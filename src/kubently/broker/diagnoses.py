@@ -9,6 +9,7 @@ import anyio
 import httpx
 
 from kubently import analyzers, kubeclient
+from kubently.auth import Caller
 from kubently.broker import narrowing
 from kubently.broker.admission import Admission
 from kubently.broker.audit import Audit
@@ -26,7 +27,7 @@ class Diagnoses:
     def __init__(self, fleet: Fleet, admission: Admission, audit: Audit) -> None:
         self._admission = admission
         self._audit = audit
-        self._transport = FleetTransport(fleet)
+        self._fleet = fleet
 
     async def diagnose(
         self, principal: Principal, cluster: ClusterId, *, namespace: str | None = None, request_id: str
@@ -47,7 +48,7 @@ class Diagnoses:
         wanted = frozenset({namespace}) if namespace else limits.namespaces if limits else None
         try:
             async with httpx.AsyncClient(
-                transport=self._transport,
+                transport=FleetTransport(self._fleet, Caller(principal, Permission.DIAGNOSE, request_id)),
                 base_url=f"http://{cluster}/k8s",
                 headers=narrowing.caller_fields(principal, cluster, request_id),
                 timeout=None,  # noqa: S113  # collect() has its own deadline, and the tunnel its liveness

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterable
 
 from kubently import wire
+from kubently.auth import Caller
 from kubently.broker import narrowing
 from kubently.broker.admission import Admission
 from kubently.broker.audit import Audit
@@ -15,7 +16,7 @@ from kubently.errors import KubentlyError, TunnelClosedError
 from kubently.fleet import Fleet
 from kubently.kube import headers, paths, policy
 from kubently.schema import ClusterId, Permission, Principal
-from kubently.tunnel import Stream
+from kubently.tunnel import Exchange
 
 ATTEMPTS = 3
 """Sessions that are tried for one request, should they be cut before it was answered."""
@@ -37,9 +38,12 @@ class PolicyDeniedError(KubentlyError):
 class Asked:
     """A request under way: `answer` first, then `read`."""
 
-    def __init__(self, fleet: Fleet, cluster: ClusterId, fields: list[wire.Field], stream: Stream) -> None:
+    def __init__(
+        self, fleet: Fleet, cluster: ClusterId, caller: Caller, fields: list[wire.Field], stream: Exchange
+    ) -> None:
         self._fleet = fleet
         self._cluster = cluster
+        self._caller = caller
         self._fields = fields
         self._stream = stream
 
@@ -61,7 +65,9 @@ class Asked:
                 if not left:
                     raise
                 try:
-                    self._stream, _ = await self._fleet.open(self._cluster, self._fields, wait=RESUME_WAIT)
+                    self._stream, _ = await self._fleet.open(
+                        self._cluster, self._fields, caller=self._caller, wait=RESUME_WAIT
+                    )
                 except KubentlyError:
                     raise error from None
         raise AssertionError("unreachable")
@@ -131,8 +137,9 @@ class KubernetesRequests:
                 *forwarded,
                 *narrowing.caller_fields(principal, cluster, request_id),
             ]
-            stream, _ = await self._fleet.open(cluster, head)
-            asked = Asked(self._fleet, cluster, head, stream)
+            caller = Caller(principal, Permission.RUN, request_id)
+            stream, _ = await self._fleet.open(cluster, head, caller=caller)
+            asked = Asked(self._fleet, cluster, caller, head, stream)
             try:
                 yield asked
                 entry.outcome = "answered" if asked.has_ended else "cancelled"

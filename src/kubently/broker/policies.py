@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import anyio
 
-from kubently.auth import grants
+from kubently.auth import Caller, grants
 from kubently.broker import answers, narrowing
 from kubently.broker.admission import Admission
 from kubently.errors import CommandTimeoutError, PermissionDeniedError, RemoteProtocolError
@@ -49,9 +49,10 @@ class Policies:
             (b"content-type", b"application/json"),
             *narrowing.caller_fields(principal, cluster, request_id),
         ]
+        caller = Caller(principal, Permission.READ_CLUSTERS, request_id)
         try:
             with anyio.fail_after(TIMEOUT):
-                stream, _ = await self._fleet.open(cluster, fields)
+                stream, _ = await self._fleet.open(cluster, fields, caller=caller)
                 try:
                     await stream.write(question.model_dump_json().encode(), end_stream=True)
                     await answers.check_head(stream)

@@ -8,7 +8,6 @@ import contextlib
 import json
 import logging
 import ssl
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -225,11 +224,7 @@ def _tls(cluster: Mapping[str, Any], user: Mapping[str, Any], folder: Path) -> s
             context.verify_mode = ssl.CERT_NONE
         cert, key = _material(user, "client-certificate", folder), _material(user, "client-key", folder)
         if cert and key:
-            # Python's ssl loads a key from files only; this one exists for the length of the call, mode 0600.
-            with tempfile.NamedTemporaryFile() as file:
-                file.write(cert + b"\n" + key)
-                file.flush()
-                context.load_cert_chain(file.name)
+            trust.Pair(cert, key).load_into(context)
     except (ssl.SSLError, ValueError) as error:
         raise ConfigError(f"the kubeconfig's certificates cannot be used: {error}") from error
     return context

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 from anyio.abc import TaskGroup
 
 from kubently import wire
 from kubently.auth import Admitted
+from kubently.auth.peers import Caller
 from kubently.errors import ApiDrainingError, ExecutorOfflineError, KubentlyError, TooManyCommandsError
+from kubently.fleet import status
+from kubently.fleet.connected import Connected
+from kubently.fleet.directory import Cut, Directory
 from kubently.fleet.gate import Gate
-from kubently.fleet.hello import Hello, parse
+from kubently.fleet.hello import parse
+from kubently.fleet.peers import Peers
 from kubently.fleet.probes import PURPOSE, Probes
 from kubently.fleet.registry import Registration, Registry
-from kubently.schema import Cluster, ClusterId, ClusterState, ExecutorInfo, Refusal, SessionInfo, Transport
-from kubently.tunnel import Heartbeat, Link, Session, Stream
+from kubently.schema import Cluster, ClusterId, ExecutorInfo, Refusal, Transport
+from kubently.tunnel import Exchange, Heartbeat, Link, Session, Stream
 
 log = logging.getLogger(__name__)
 
@@ -38,34 +44,18 @@ MAX_ARRIVING = 16
 Fields = Iterable[wire.Field]
 
 
-@dataclass(eq=False)
-class Connected:
-    """One session that has said who it is."""
-
-    session: Session
-    admitted: Admitted
-    view: Mapping[str, str] = field(default_factory=dict)
-    """What the edge sees of the other end."""
-    hello: Hello = field(default_factory=Hello)
-    transport: Transport = Transport.WEBSOCKET
-    is_settled: bool = False
-    """Whether its SETTINGS came."""
-    connected_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-
-    @property
-    def cluster(self) -> ClusterId:
-        """Whose it is."""
-        return self.admitted.cluster
+class Answering(Protocol):
+    """The run of an executor that answers a request."""
 
     @property
     def instance(self) -> str:
-        """Random name of the executor's run."""
-        return self.hello.instance
+        """Random name of that run."""
+        ...
 
     @property
-    def lane(self) -> tuple[str, str]:
-        """What no two live sessions have in common: the executor's run and its name for the session."""
-        return self.hello.instance, self.hello.lane
+    def capabilities(self) -> Mapping[str, str]:
+        """What it says it can do."""
+        ...
 
 
 class Fleet:
@@ -87,6 +77,31 @@ class Fleet:
         self._refused: dict[ClusterId, Refusal] = {}
         self._arrival = anyio.Event()
         self._draining = False
+        self._directory: Directory | None = None
+        self._peers: Peers | None = None
+
+    # ------------------------------------------------------------------ replicas
+
+    def join(self, directory: Directory, peers: Peers) -> None:
+        """Be one of several replicas: tell *directory* what is held here, ask *peers* for what is not."""
+        self._directory, self._peers = directory, peers
+
+    def lease_of(self, cluster: ClusterId) -> bytes | None:
+        """What the other replicas may know of a cluster that is held here; None of one that is not."""
+        sessions = [c for c in self._sessions.get(cluster, ()) if not c.session.is_draining]
+        if not sessions or self._directory is None:
+            return None
+        infos = status.executor_infos(sessions, self._directory.own.name)
+        return json.dumps([info.model_dump(mode="json", exclude_defaults=True) for info in infos]).encode()
+
+    def wake(self) -> None:
+        """Let those that wait for an executor look again."""
+        self._arrival.set()
+        self._arrival = anyio.Event()
+
+    def _lease_changed(self, cluster: ClusterId) -> None:
+        if self._directory is not None:
+            self._directory.changed(cluster)
 
     # ------------------------------------------------------------------ executors
 
@@ -111,7 +126,7 @@ class Fleet:
             wire.Role.CONTROL,
             link,
             clock=self._clock,
-            info={"ping_after": self._heartbeat.ping_after},
+            info={"ping_after": self._heartbeat.ping_after, **self._place()},
             on_settled=lambda info: self._settled(connected, gate, info),
             on_auth=lambda payload: gate.heard(payload),
             on_closed=lambda reason: self._closed(connected, gate, reason),
@@ -123,6 +138,13 @@ class Fleet:
         self._heartbeat.watch(session)
         session.flush()
         return session
+
+    def _place(self) -> Mapping[str, Any]:
+        """Which replica this is, of how many: an executor spreads its sessions."""
+        if self._directory is None:
+            return {}
+        living = [replica for replica in self._directory.replicas() if not replica.is_draining]
+        return {"replica": self._directory.own.name, "replicas": 1 + len(living)}
 
     def _bound_arriving(self, cluster: ClusterId) -> None:
         """Who has a certificate but not its key could open session after session: the oldest make way."""
@@ -149,7 +171,8 @@ class Fleet:
         if known and known.kube_system_uid and uid and known.kube_system_uid != uid:
             foreign = [c for c in self._sessions.get(cluster, ()) if c.hello.kube_system_uid not in ("", uid)]
             # A key that is live elsewhere was copied with its Secret: it proves nothing about which cluster is right.
-            if not connected.admitted.is_key_bound or any(c.admitted.is_key_bound for c in foreign):
+            elsewhere = any(i.identity == "certificate" and i.kube_system_uid != uid for i in self._elsewhere(cluster))
+            if not connected.admitted.is_key_bound or elsewhere or any(c.admitted.is_key_bound for c in foreign):
                 self._refuse_foreign(connected, known.kube_system_uid)
                 return
             log.error("a proven key moves an id", extra={"cluster": cluster, "from": known.kube_system_uid, "to": uid})
@@ -164,8 +187,8 @@ class Fleet:
         self._sessions.setdefault(cluster, []).append(connected)
         self._tasks.start_soon(self._save, cluster)
         self._retire(connected)
-        self._arrival.set()
-        self._arrival = anyio.Event()
+        self.wake()
+        self._lease_changed(cluster)
         log.info("executor connected", extra={"cluster": cluster, "version": hello.version})
         if self._draining:
             connected.session.drain("the API stops")
@@ -205,6 +228,7 @@ class Fleet:
         if connected not in sessions:
             return
         sessions.remove(connected)
+        self._lease_changed(connected.cluster)
         if not sessions:
             del self._sessions[connected.cluster]
             self._gone_at[connected.cluster] = self._clock()
@@ -228,18 +252,31 @@ class Fleet:
 
     async def forget(self, cluster: ClusterId) -> bool:
         """Cut the cluster's sessions and remove its registration; says whether it was known."""
-        # Taken out first: a session that closes would otherwise be remembered as "seen a moment ago".
-        for connected in [*self._sessions.pop(cluster, []), *(c for c in self._arriving if c.cluster == cluster)]:
-            connected.session.close("the cluster was removed", code=4401)
-        self._gone_at.pop(cluster, None)
-        self._refused.pop(cluster, None)
-        return await self._registry.forget(cluster)
+        self.cut(cluster, Cut.REMOVED)
+        was_known = await self._registry.forget(cluster)
+        if self._directory is not None:
+            await self._directory.tell_cut(cluster, Cut.REMOVED)
+        return was_known
+
+    def cut(self, cluster: ClusterId, why: Cut) -> None:
+        """Close the sessions of *cluster* at this replica, because it was removed or reset, here or at another one."""
+        sessions = self._sessions.get(cluster, [])
+        if why is Cut.REMOVED:
+            # Taken out first: a session that closes would otherwise be remembered as "seen a moment ago".
+            self._sessions.pop(cluster, None)
+            self._gone_at.pop(cluster, None)
+            self._refused.pop(cluster, None)
+            self._lease_changed(cluster)
+        else:
+            self._problems.pop(cluster, None)
+        for connected in [*sessions, *(c for c in self._arriving if c.cluster == cluster)]:
+            connected.session.close(f"the cluster was {why.value}", code=4401)
 
     async def reset(self, cluster: ClusterId) -> None:
         """Cut the cluster's sessions and forget which cluster the id belongs to: the next that comes has it."""
-        for connected in [*self._sessions.get(cluster, ()), *(c for c in self._arriving if c.cluster == cluster)]:
-            connected.session.close("the cluster was reset", code=4401)
-        self._problems.pop(cluster, None)
+        self.cut(cluster, Cut.RESET)
+        if self._directory is not None:
+            await self._directory.tell_cut(cluster, Cut.RESET)
         if known := self._registry.get(cluster):
             self._registry.remember(replace(known, kube_system_uid=""))
             await self._registry.save(cluster)
@@ -247,6 +284,8 @@ class Fleet:
     async def drain(self, timeout: float) -> None:
         """Tell all executors to go elsewhere, wait for open streams at most *timeout* seconds, then close."""
         self._draining = True
+        if self._directory is not None:
+            await self._directory.drain()
         everyone = [c.session for sessions in self._sessions.values() for c in sessions]
         for session in everyone:
             session.drain("the API stops")
@@ -259,23 +298,49 @@ class Fleet:
     # ------------------------------------------------------------------ requests
 
     async def open(
-        self, cluster: ClusterId, fields: Fields, *, end_stream: bool = False, wait: float = GRACE, instance: str = ""
-    ) -> tuple[Stream, Connected]:
-        """Open a stream to *cluster*, waiting up to *wait* seconds when it was here a moment ago.
+        self,
+        cluster: ClusterId,
+        fields: Fields,
+        *,
+        caller: Caller,
+        end_stream: bool = False,
+        wait: float = GRACE,
+        instance: str = "",
+    ) -> tuple[Exchange, Answering]:
+        """Open a stream to *cluster*, here or through the replica that holds it.
 
-        With *instance*, only a session of that executor's run will do. Raises ExecutorOfflineError and
-        TooManyCommandsError.
+        It waits up to *wait* seconds for a cluster that was here a moment ago. With *instance*, only that run of an
+        executor will do. Raises ExecutorOfflineError, TooManyCommandsError, and what another replica refuses it with.
         """
+        fields = tuple(fields)
         deadline = self._clock() + (min(wait, GRACE) if self._is_recent(cluster) else 0)
         while True:
             arrival = self._arrival
             if connected := self._choose(cluster, instance):
                 return connected.session.open(fields, end_stream=end_stream), connected
+            if found := await self._ask_peers(cluster, fields, caller, instance, end_stream=end_stream):
+                return found
             left = deadline - self._clock()
             if left <= 0:
                 raise self._unreachable(cluster)
             with anyio.move_on_after(left):
                 await arrival.wait()
+
+    def open_here(self, cluster: ClusterId, fields: Fields, *, instance: str) -> Stream:
+        """Open a stream to an executor that is connected to this replica. Raises as `open`."""
+        if connected := self._choose(cluster, instance):
+            return connected.session.open(fields)
+        raise self._unreachable(cluster)
+
+    async def _ask_peers(
+        self, cluster: ClusterId, fields: Fields, caller: Caller, instance: str, *, end_stream: bool
+    ) -> tuple[Exchange, Answering] | None:
+        if self._peers is None or self._directory is None:
+            return None
+        found = await self._peers.open(cluster, fields, instance=instance, caller=caller, end_stream=end_stream)
+        if found is None and await self._directory.look_up(cluster):  # a hint was missed
+            found = await self._peers.open(cluster, fields, instance=instance, caller=caller, end_stream=end_stream)
+        return found
 
     def _choose(self, cluster: ClusterId, instance: str) -> Connected | None:
         able = [
@@ -288,7 +353,11 @@ class Fleet:
 
     def _is_recent(self, cluster: ClusterId) -> bool:
         gone = self._gone_at.get(cluster)
-        return cluster in self._sessions or (gone is not None and self._clock() - gone < RECENT)
+        if cluster in self._sessions or (gone is not None and self._clock() - gone < RECENT):
+            return True
+        if self._directory is None or (known := self._registry.get(cluster)) is None or known.last_seen_at is None:
+            return False
+        return (datetime.now(UTC) - known.last_seen_at).total_seconds() < RECENT
 
     def _unreachable(self, cluster: ClusterId) -> KubentlyError:
         known = self._registry.get(cluster)
@@ -315,14 +384,18 @@ class Fleet:
 
     def knows(self, cluster: ClusterId) -> bool:
         """Whether an executor of *cluster* was ever here."""
-        return self._registry.get(cluster) is not None or cluster in self._sessions
+        return self._registry.get(cluster) is not None or cluster in self._sessions or bool(self._elsewhere(cluster))
 
     def capability(self, cluster: ClusterId, name: str) -> str:
         """What the executors of *cluster* say of themselves under *name*; empty when none is here or says nothing."""
         for connected in self._sessions.get(cluster, ()):
             if told := connected.hello.capabilities.get(name):
                 return told
-        return ""
+        return next((told for info in self._elsewhere(cluster) if (told := info.capabilities.get(name))), "")
+
+    def connected(self) -> frozenset[ClusterId]:
+        """The clusters that have a session at this replica."""
+        return frozenset(self._sessions)
 
     def executors(self) -> int:
         """How many executors are connected, however many sessions they have."""
@@ -347,21 +420,21 @@ class Fleet:
 
     def _describe(self, registration: Registration) -> Cluster:
         sessions = self._sessions.get(registration.cluster, [])
-        refused = self._refused.get(registration.cluster)
-        if sessions:
-            draining = all(c.session.is_draining for c in sessions)
-            state = ClusterState.DRAINING if draining else ClusterState.CONNECTED
-        else:
-            state = ClusterState.DISCONNECTED if registration.last_seen_at else ClusterState.NEVER
-        return Cluster(
-            id=registration.cluster,
-            state=state,
-            labels=dict(registration.labels),
-            last_seen_at=datetime.now(UTC) if sessions else registration.last_seen_at,
-            executors=_executor_infos(sessions),
-            problem=self._problems.get(registration.cluster, "") or ("" if sessions else _said(refused)),
-            refused=refused,
+        own = self._directory.own.name if self._directory else ""
+        elsewhere = self._elsewhere(registration.cluster)
+        return status.describe(
+            registration,
+            status.merge(status.executor_infos(sessions, own), elsewhere),
+            draining=not elsewhere and all(c.session.is_draining for c in sessions),
+            problem=self._problems.get(registration.cluster, ""),
+            refused=self._refused.get(registration.cluster),
         )
+
+    def _elsewhere(self, cluster: ClusterId) -> list[ExecutorInfo]:
+        """The executors of *cluster* that other replicas hold, one entry for each and replica."""
+        if self._directory is None:
+            return []
+        return [info for _, lease in self._directory.holders(cluster) for info in status.read_infos(lease)]
 
     def certificate_ends(self) -> Mapping[tuple[ClusterId, str], datetime]:
         """When certificates end of which connected executors tell, by cluster and name: the first to end of each."""
@@ -371,45 +444,3 @@ class Fleet:
                 for name, end in connected.hello.certificates.items():
                     found[cluster, name] = min(end, found.get((cluster, name), end))
         return found
-
-
-def _said(refused: Refusal | None) -> str:
-    if refused is None:
-        return ""
-    return f"the last executor that came, from {refused.client}, was refused: {refused.message} [{refused.code}]"
-
-
-def _executor_infos(sessions: Sequence[Connected]) -> tuple[ExecutorInfo, ...]:
-    """One entry for each executor, however many sessions it has."""
-    grouped: dict[str, list[Connected]] = {}
-    for connected in sessions:
-        grouped.setdefault(connected.instance, []).append(connected)
-    return tuple(map(_executor_info, grouped.values()))
-
-
-def _executor_info(sessions: Sequence[Connected]) -> ExecutorInfo:
-    hello = sessions[-1].hello
-    return ExecutorInfo(
-        instance=hello.instance,
-        version=hello.version,
-        kubernetes_version=hello.kubernetes_version,
-        kube_system_uid=hello.kube_system_uid,
-        capabilities=dict(hello.capabilities),
-        connected_at=sessions[0].connected_at,
-        rtt_seconds=min((c.session.rtt for c in sessions if c.session.rtt is not None), default=None),
-        sessions=tuple(map(_session_info, sessions)),
-        identity="certificate" if sessions[-1].admitted.is_key_bound else "token",
-        certificates=dict(hello.certificates),
-        last_problem=hello.last_problem,
-    )
-
-
-def _session_info(connected: Connected) -> SessionInfo:
-    session = connected.session
-    return SessionInfo(
-        transport=connected.transport,
-        connected_at=connected.connected_at,
-        draining=session.is_draining,
-        streams=session.open_streams,
-        rtt_seconds=session.rtt,
-    )

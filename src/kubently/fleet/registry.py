@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from kubently.errors import KubentlyError
 from kubently.schema import ClusterId
 from kubently.store import Store
+
+log = logging.getLogger(__name__)
 
 PREFIX = "fleet:cluster:"
 
@@ -33,15 +37,45 @@ class Registry:
     async def load(self) -> None:
         """Read what the store holds; once, before anything else."""
         for key, value in await self._store.scan(PREFIX):
-            record = json.loads(value)
+            self._take(ClusterId(key.removeprefix(PREFIX)), value)
+
+    async def follow(self) -> None:
+        """Take over what other replicas write, for ever; what a hint missed is found by `reconcile`."""
+        async for key in self._store.subscribe(PREFIX):
             cluster = ClusterId(key.removeprefix(PREFIX))
-            seen = record.get("last_seen_at")
-            self._known[cluster] = Registration(
-                cluster,
-                record.get("labels", {}),
-                datetime.fromisoformat(seen) if seen else None,
-                record.get("kube_system_uid", ""),
-            )
+            try:
+                value = await self._store.get(key)
+            except KubentlyError as error:
+                log.warning("a cluster's record was not read", extra={"cluster": cluster, "reason": str(error)})
+                continue
+            if value is not None:
+                self._take(cluster, value)
+            else:
+                self._known.pop(cluster, None)
+
+    async def reconcile(self, connected: Collection[ClusterId]) -> None:
+        """Read all again, and write those of *connected* that the store has lost. Raises StoreError."""
+        found = dict(await self._store.scan(PREFIX))
+        for cluster in list(self._known):
+            if PREFIX + cluster in found:
+                continue
+            if cluster in connected:
+                await self.save(cluster)
+            else:
+                del self._known[cluster]
+        for key, value in found.items():
+            if (cluster := ClusterId(key.removeprefix(PREFIX))) not in connected:
+                self._take(cluster, value)
+
+    def _take(self, cluster: ClusterId, value: bytes) -> None:
+        record = json.loads(value)
+        seen = record.get("last_seen_at")
+        self._known[cluster] = Registration(
+            cluster,
+            record.get("labels", {}),
+            datetime.fromisoformat(seen) if seen else None,
+            record.get("kube_system_uid", ""),
+        )
 
     def get(self, cluster: ClusterId) -> Registration | None:
         """The registration, or None."""

@@ -6,23 +6,27 @@ from collections.abc import AsyncIterator
 
 import httpx
 
+from kubently.auth.peers import Caller
 from kubently.fleet.fleet import Fleet
 from kubently.schema import ClusterId
-from kubently.tunnel import Stream, status_of
+from kubently.tunnel import Exchange, status_of
 
 
 class FleetTransport(httpx.AsyncBaseTransport):
-    """Carries requests through the tunnels. Raises FleetError and TunnelError as they are."""
+    """Carries one caller's requests through the tunnels. Raises FleetError and TunnelError as they are."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Fleet, caller: Caller) -> None:
         self._fleet = fleet
+        self._caller = caller
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send *request* to the cluster that its host names."""
         fields = [(b":method", request.method.encode()), (b":path", request.url.raw_path)]
         fields += [(name.lower(), value) for name, value in request.headers.raw if name.lower() not in _HOP_BY_HOP]
         body = await request.aread()
-        stream, _ = await self._fleet.open(ClusterId(request.url.host), fields, end_stream=not body)
+        stream, _ = await self._fleet.open(
+            ClusterId(request.url.host), fields, caller=self._caller, end_stream=not body
+        )
         try:
             if body:
                 await stream.write(body, end_stream=True)
@@ -39,7 +43,7 @@ _HOP_BY_HOP = frozenset({b"host", b"connection", b"transfer-encoding", b"content
 
 
 class _Body(httpx.AsyncByteStream):
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Exchange) -> None:
         self._stream = stream
 
     async def __aiter__(self) -> AsyncIterator[bytes]:

@@ -42,6 +42,8 @@ class SessionInfo(Frozen):
     """Requests under way."""
     rtt_seconds: float | None = None
     """Round trip of the last ping."""
+    replica: str = ""
+    """The API process that it is connected to; empty where there is one only."""
 
 
 class Refusal(Frozen):

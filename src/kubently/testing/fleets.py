@@ -15,13 +15,17 @@ import httpx
 from anyio.abc import TaskGroup
 
 from kubently import api, wire
-from kubently.schema import ClusterId, ClusterState
+from kubently.auth import Caller
+from kubently.schema import ClusterId, ClusterState, Permission, Principal, Role
 from kubently.settings import ApiSettings
+from kubently.store import Store
 from kubently.tunnel import Application, AsgiServer, Link, LinkHandler, Receive, Scope, Send, Session
 from kubently.tunnel.transports import poll_client, websocket
 from kubently.wire import records
 
 ADMIN_KEY = "admin-key-for-tests"
+CALLER = Caller(Principal(name="key:test", role=Role.ADMIN), Permission.RUN, "request-of-a-test")
+"""For who opens streams below the API's own routes."""
 
 Handler = Callable[[Mapping[str, Any], Callable[[bytes], Awaitable[None]]], Awaitable[Mapping[str, Any] | None]]
 """Takes a command's request and a function that sends one record; gives the status, or None to break off."""
@@ -125,15 +129,21 @@ class RunningFleet:
 
 
 @contextlib.asynccontextmanager
-async def run_fleet(folder: Path, **settings: Any) -> AsyncIterator[RunningFleet]:
-    """Serve a control plane with a SQLite store in *folder*; *settings* replace those of ApiSettings."""
+async def run_fleet(folder: Path, *, store: Store | None = None, **settings: Any) -> AsyncIterator[RunningFleet]:
+    """Serve a control plane with a SQLite store in *folder*, or with *store*, which several may share.
+
+    *settings* replace those of ApiSettings.
+    """
     values = {
         "listen": ("127.0.0.1", 0),
         "store_url": f"sqlite://{folder}/store.db",
         "admin_key": ADMIN_KEY,
         **settings,
     }
-    async with api.serve(ApiSettings(**values), drain_grace=0.2) as serving, anyio.create_task_group() as tasks:
+    async with (
+        api.serve(ApiSettings(**values), drain_grace=0.2, store=store) as serving,
+        anyio.create_task_group() as tasks,
+    ):
         headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
         url = f"http://127.0.0.1:{serving.port}"
         async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30, trust_env=False) as http:

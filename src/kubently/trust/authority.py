@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import ssl
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -37,6 +39,14 @@ class Pair:
         with open(os.open(key, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(self.key)
 
+    def load_into(self, context: ssl.SSLContext) -> None:
+        """Present it in connections of *context*."""
+        # Python's ssl loads a key from files only; this one exists for the length of the call, mode 0600.
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(self.cert + b"\n" + self.key)
+            file.flush()
+            context.load_cert_chain(file.name)
+
 
 def make_authority(name: str) -> Pair:
     """Make a self-signed CA."""
@@ -52,18 +62,24 @@ def make_authority(name: str) -> Pair:
     return Pair(cert.public_bytes(serialization.Encoding.PEM), _pem(key))
 
 
-def issue(authority: Pair, names: Sequence[str], *, lifetime: timedelta = LEAF_LIFETIME) -> Pair:
-    """Issue a server certificate for DNS names and IP addresses; the chain holds the leaf and the CA."""
+def issue(
+    authority: Pair, names: Sequence[str], *, lifetime: timedelta = LEAF_LIFETIME, for_clients: bool = False
+) -> Pair:
+    """Issue a server certificate for DNS names and IP addresses; the chain holds the leaf and the CA.
+
+    With *for_clients*, who has it may also show it where it dials. Raises ValueError for an authority that is none.
+    """
     ca = x509.load_pem_x509_certificate(authority.cert)
     ca_key = serialization.load_pem_private_key(authority.key, password=None)
     assert isinstance(ca_key, ec.EllipticCurvePrivateKey)
+    usages = [ExtendedKeyUsageOID.SERVER_AUTH, *([ExtendedKeyUsageOID.CLIENT_AUTH] if for_clients else [])]
     key = ec.generate_private_key(ec.SECP256R1())
     cert = (
         _builder(x509.Name([]), ca.subject, key.public_key(), lifetime)
         .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=True)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(ca=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
         .sign(ca_key, hashes.SHA256())

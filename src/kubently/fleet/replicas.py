@@ -1,0 +1,87 @@
+"""One process as one of several replicas: its listener for the others, its leases, its way to them."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+import re
+import secrets
+import socket
+from collections.abc import AsyncIterator, Callable
+
+import anyio
+
+from kubently.auth import PeerTrust
+from kubently.errors import KubentlyError
+from kubently.fleet.directory import READ_LEASES_EVERY, Directory, Replica
+from kubently.fleet.fleet import Fleet
+from kubently.fleet.peer_server import PeerServer, Stamp
+from kubently.fleet.peers import Peers
+from kubently.fleet.registry import Registry
+from kubently.store import Store
+
+log = logging.getLogger(__name__)
+
+ANY = frozenset({"0.0.0.0", "::"})  # noqa: S104  # compared with, not listened on
+
+
+def new_name() -> str:
+    """A name for this run of this process: the host's, and random letters. It is a DNS label."""
+    host = re.sub(r"[^a-z0-9]+", "-", socket.gethostname().lower())[:50].strip("-")
+    return f"{host or 'replica'}-{secrets.token_hex(4)}"
+
+
+@contextlib.asynccontextmanager
+async def joined(
+    fleet: Fleet,
+    registry: Registry,
+    store: Store,
+    trust: PeerTrust,
+    *,
+    listen: tuple[str, int],
+    advertised: tuple[str, int] | None,
+    stamp: Stamp,
+    clock: Callable[[], float],
+) -> AsyncIterator[Peers]:
+    """Be the replica that *trust* names while the block runs. Raises ConfigError, StoreError.
+
+    *advertised* is where the others reach it; without it, where it listens, or this host by its name.
+    """
+    async with anyio.create_task_group() as tasks:
+        directory = Directory(
+            Replica(trust.replica, "", 0),
+            store,
+            clock=clock,
+            describe=fleet.lease_of,
+            on_change=fleet.wake,
+            on_cut=fleet.cut,
+        )
+        peers = Peers(directory, trust, clock=clock)
+        server = PeerServer(fleet, trust, peers.heartbeat, tasks, stamp=stamp, clock=clock)
+        async with server.listen(listen) as port:
+            host = socket.gethostname() if listen[0] in ANY else listen[0]
+            directory.own = Replica(trust.replica, *(advertised or (host, port)))
+            fleet.join(directory, peers)
+            directory.start(tasks)
+            await directory.join()
+            tasks.start_soon(peers.heartbeat.run)
+            tasks.start_soon(registry.follow)
+            tasks.start_soon(_reconcile, registry, fleet)
+            log.info("one of several replicas", extra={"replica": trust.replica, "port": port})
+            try:
+                yield peers
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await directory.leave()
+                peers.close()
+        tasks.cancel_scope.cancel()
+
+
+async def _reconcile(registry: Registry, fleet: Fleet) -> None:
+    while True:
+        await anyio.sleep(READ_LEASES_EVERY * random.uniform(0.9, 1.1))
+        try:
+            await registry.reconcile(fleet.connected())
+        except KubentlyError as error:
+            log.warning("the clusters' records were not read", extra={"reason": str(error)})
