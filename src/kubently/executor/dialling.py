@@ -163,13 +163,17 @@ class Dialler:
             settled.set()  # nobody need wait for it any more
             standing.change()
 
+        def on_settled(info: Mapping[str, Any]) -> None:
+            standing.settled(info)
+            settled.set()
+
         session = standing.session = Session(
             wire.Role.EXECUTOR,
             standing.link,
             clock=time.monotonic,
             info=info,
             on_request=server.serve,
-            on_settled=lambda _: settled.set(),
+            on_settled=on_settled,
             on_auth=lambda payload: self._credentials.received(payload, session.send_auth, host=host),
             on_drain=lambda reason: _note_drain(standing, reason),
             on_closed=on_closed,

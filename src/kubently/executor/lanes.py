@@ -31,6 +31,8 @@ HEALTHY_AFTER = 25.0
 """A session that lived so many seconds resets the backoff."""
 REFUSED_DELAY = 60.0
 """Cap where the API answered and said no (401, 403, 409): asking often does not help."""
+APART = 3
+"""Sessions that are given up because another one of this executor is at the same replica of the API."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,10 @@ class Watch(Protocol):
 
     def stands(self, standing: Standing) -> None:
         """A session stands."""
+        ...
+
+    def is_crowded(self, standing: Standing, in_place_of: Standing | None) -> bool:
+        """Whether a session is at the same replica as another one that stays, and there are more replicas."""
         ...
 
     async def failed(self, endpoint: Endpoint, error: Exception) -> bool:
@@ -115,7 +121,11 @@ class Lane:
             await self._watch.sleep(delay)
 
     async def _dial(
-        self, endpoints: Sequence[Endpoint], *, transports: tuple[Transport, ...] = ()
+        self,
+        endpoints: Sequence[Endpoint],
+        *,
+        transports: tuple[Transport, ...] = (),
+        in_place_of: Standing | None = None,
     ) -> tuple[Standing | None, bool]:
         """A session with the first that can be reached; and whether every one of them refused us."""
         refusals = []
@@ -123,13 +133,25 @@ class Lane:
             if self._watch.is_stopping:
                 break
             try:
-                standing = await self._dialler.dial(endpoint, self._name, self._tasks, transports=transports)
+                standing = await self._dial_apart(endpoint, transports, in_place_of)
             except Exception as error:  # whatever it is, the next attempt may fare better
                 refusals.append(await self._watch.failed(endpoint, error))
             else:
                 self._watch.stands(standing)
                 return standing, False
         return None, bool(refusals) and all(refusals)
+
+    async def _dial_apart(
+        self, endpoint: Endpoint, transports: tuple[Transport, ...], in_place_of: Standing | None
+    ) -> Standing:
+        """A session with another replica of the API than the other lanes have, if a few attempts find one."""
+        for _ in range(APART):
+            standing = await self._dialler.dial(endpoint, self._name, self._tasks, transports=transports)
+            if not self._watch.is_crowded(standing, in_place_of):
+                return standing
+            standing.session.close("another session of this executor is at that replica", code=1001)
+            await self._watch.sleep(self._rng.uniform(0.05, 0.5))
+        return await self._dialler.dial(endpoint, self._name, self._tasks, transports=transports)
 
     async def _keep(self, standing: Standing) -> None:
         """Look after a session, and after those that replace it, until one is lost before its replacement stands."""
@@ -166,7 +188,7 @@ class Lane:
         if not endpoints:
             return None
         before, self._name = self._name, secrets.token_hex(4)
-        replacement, _ = await self._dial(endpoints, transports=transports)
+        replacement, _ = await self._dial(endpoints, transports=transports, in_place_of=standing)
         if replacement is None:
             self._name = before
         return replacement

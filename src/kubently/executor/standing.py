@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import anyio
 
@@ -38,10 +39,20 @@ class Standing:
     link: ClientLink
     began: float
     session: Session = field(init=False)
+    replica: str = ""
+    """Which process of the API it is at; empty where there is one only."""
+    replicas: int = 1
+    """How many the API had when it began."""
     is_leaving: bool = False
     """Whether another session stands in its place, or the executor stops."""
     changed: anyio.Event = field(default_factory=anyio.Event)
     """Set when it closes or is asked to drain."""
+
+    def settled(self, info: Mapping[str, Any]) -> None:
+        """Take what the API says of itself."""
+        replica, replicas = info.get("replica"), info.get("replicas")
+        self.replica = replica[:256] if isinstance(replica, str) else ""
+        self.replicas = replicas if isinstance(replicas, int) else 1
 
     def change(self) -> None:
         """Wake whoever looks after it."""

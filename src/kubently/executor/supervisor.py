@@ -156,6 +156,13 @@ class Supervisor:
         if standing.session.is_closed:  # in the turn in which it settled
             self._closed(standing, self.problem)
 
+    def is_crowded(self, standing: Standing, in_place_of: Standing | None) -> bool:
+        """Whether a session is at the same replica as another one that stays, and there are more replicas."""
+        others = (other for other in self._standing if other is not in_place_of and not other.is_leaving)
+        return standing.replicas > 1 and any(
+            other.replica == standing.replica and not other.session.is_draining for other in others
+        )
+
     async def failed(self, endpoint: Endpoint, error: Exception) -> bool:
         """Say why a dial failed; whether the API itself refused."""
         if not isinstance(error, OSError | KubentlyError):  # TimeoutError and ssl.SSLError are OSErrors

@@ -83,7 +83,8 @@ class Directory:
     """This replica's leases, and a mirror of the others'. ``clock`` gives monotonic seconds.
 
     ``describe`` gives what to tell of a cluster that this replica holds, or None where it does not; ``on_change`` is
-    called when another replica's leases changed, ``on_cut`` when another one had a cluster's sessions cut.
+    called when another replica's leases changed, ``on_cut`` when another one had a cluster's sessions cut,
+    ``on_emptied`` when the store has lost what was in it.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class Directory:
         describe: Callable[[ClusterId], bytes | None],
         on_change: Callable[[], object],
         on_cut: Callable[[ClusterId, Cut], object],
+        on_emptied: Callable[[], object] = lambda: None,
     ) -> None:
         self.own = own
         self._store = store
@@ -102,6 +104,7 @@ class Directory:
         self._describe = describe
         self._on_change = on_change
         self._on_cut = on_cut
+        self._on_emptied = on_emptied
         self._replicas: dict[str, tuple[Replica, float]] = {}
         """The others, and when each was last seen to live."""
         self._leases: dict[ClusterId, dict[str, Lease]] = {}
@@ -213,6 +216,7 @@ class Directory:
             log.warning("this replica's record was gone: its leases are written again")
             for cluster in self._leased:
                 self.changed(cluster)
+            self._on_emptied()
         # All within half of their life, a few at a time.
         share = max(1, round(len(self._leased) * 2 * RENEW_EVERY / LEASE_TTL)) if self._leased else 0
         for cluster in random.sample(sorted(self._leased), share):

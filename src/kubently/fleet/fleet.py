@@ -77,22 +77,33 @@ class Fleet:
         self._refused: dict[ClusterId, Refusal] = {}
         self._arrival = anyio.Event()
         self._draining = False
-        self._directory: Directory | None = None
-        self._peers: Peers | None = None
+        self.directory: Directory | None = None
+        """Which other replica holds what; None where this is the only one."""
+        self.peers: Peers | None = None
 
     # ------------------------------------------------------------------ replicas
 
     def join(self, directory: Directory, peers: Peers) -> None:
         """Be one of several replicas: tell *directory* what is held here, ask *peers* for what is not."""
-        self._directory, self._peers = directory, peers
+        self.directory, self.peers = directory, peers
 
     def lease_of(self, cluster: ClusterId) -> bytes | None:
         """What the other replicas may know of a cluster that is held here; None of one that is not."""
         sessions = [c for c in self._sessions.get(cluster, ()) if not c.session.is_draining]
-        if not sessions or self._directory is None:
+        if not sessions or self.directory is None:
             return None
-        infos = status.executor_infos(sessions, self._directory.own.name)
+        infos = status.executor_infos(sessions, self.directory.own.name)
         return json.dumps([info.model_dump(mode="json", exclude_defaults=True) for info in infos]).encode()
+
+    def crowded(self) -> list[Connected]:
+        """One session of each executor that has several at this replica and so hangs on this one alone."""
+        found: dict[tuple[ClusterId, str], list[Connected]] = {}
+        for cluster, sessions in self._sessions.items():
+            if len(sessions) > 1:
+                for connected in sessions:
+                    if not connected.session.is_draining:
+                        found.setdefault((cluster, connected.instance), []).append(connected)
+        return [several[-1] for several in found.values() if len(several) > 1]
 
     def wake(self) -> None:
         """Let those that wait for an executor look again."""
@@ -100,8 +111,8 @@ class Fleet:
         self._arrival = anyio.Event()
 
     def _lease_changed(self, cluster: ClusterId) -> None:
-        if self._directory is not None:
-            self._directory.changed(cluster)
+        if self.directory is not None:
+            self.directory.changed(cluster)
 
     # ------------------------------------------------------------------ executors
 
@@ -141,10 +152,10 @@ class Fleet:
 
     def _place(self) -> Mapping[str, Any]:
         """Which replica this is, of how many: an executor spreads its sessions."""
-        if self._directory is None:
+        if self.directory is None:
             return {}
-        living = [replica for replica in self._directory.replicas() if not replica.is_draining]
-        return {"replica": self._directory.own.name, "replicas": 1 + len(living)}
+        living = [replica for replica in self.directory.replicas() if not replica.is_draining]
+        return {"replica": self.directory.own.name, "replicas": 1 + len(living)}
 
     def _bound_arriving(self, cluster: ClusterId) -> None:
         """Who has a certificate but not its key could open session after session: the oldest make way."""
@@ -254,8 +265,8 @@ class Fleet:
         """Cut the cluster's sessions and remove its registration; says whether it was known."""
         self.cut(cluster, Cut.REMOVED)
         was_known = await self._registry.forget(cluster)
-        if self._directory is not None:
-            await self._directory.tell_cut(cluster, Cut.REMOVED)
+        if self.directory is not None:
+            await self.directory.tell_cut(cluster, Cut.REMOVED)
         return was_known
 
     def cut(self, cluster: ClusterId, why: Cut) -> None:
@@ -275,8 +286,8 @@ class Fleet:
     async def reset(self, cluster: ClusterId) -> None:
         """Cut the cluster's sessions and forget which cluster the id belongs to: the next that comes has it."""
         self.cut(cluster, Cut.RESET)
-        if self._directory is not None:
-            await self._directory.tell_cut(cluster, Cut.RESET)
+        if self.directory is not None:
+            await self.directory.tell_cut(cluster, Cut.RESET)
         if known := self._registry.get(cluster):
             self._registry.remember(replace(known, kube_system_uid=""))
             await self._registry.save(cluster)
@@ -284,8 +295,8 @@ class Fleet:
     async def drain(self, timeout: float) -> None:
         """Tell all executors to go elsewhere, wait for open streams at most *timeout* seconds, then close."""
         self._draining = True
-        if self._directory is not None:
-            await self._directory.drain()
+        if self.directory is not None:
+            await self.directory.drain()
         everyone = [c.session for sessions in self._sessions.values() for c in sessions]
         for session in everyone:
             session.drain("the API stops")
@@ -335,11 +346,11 @@ class Fleet:
     async def _ask_peers(
         self, cluster: ClusterId, fields: Fields, caller: Caller, instance: str, *, end_stream: bool
     ) -> tuple[Exchange, Answering] | None:
-        if self._peers is None or self._directory is None:
+        if self.peers is None or self.directory is None:
             return None
-        found = await self._peers.open(cluster, fields, instance=instance, caller=caller, end_stream=end_stream)
-        if found is None and await self._directory.look_up(cluster):  # a hint was missed
-            found = await self._peers.open(cluster, fields, instance=instance, caller=caller, end_stream=end_stream)
+        found = await self.peers.open(cluster, fields, instance=instance, caller=caller, end_stream=end_stream)
+        if found is None and await self.directory.look_up(cluster):  # a hint was missed
+            found = await self.peers.open(cluster, fields, instance=instance, caller=caller, end_stream=end_stream)
         return found
 
     def _choose(self, cluster: ClusterId, instance: str) -> Connected | None:
@@ -355,7 +366,7 @@ class Fleet:
         gone = self._gone_at.get(cluster)
         if cluster in self._sessions or (gone is not None and self._clock() - gone < RECENT):
             return True
-        if self._directory is None or (known := self._registry.get(cluster)) is None or known.last_seen_at is None:
+        if self.directory is None or (known := self._registry.get(cluster)) is None or known.last_seen_at is None:
             return False
         return (datetime.now(UTC) - known.last_seen_at).total_seconds() < RECENT
 
@@ -420,7 +431,7 @@ class Fleet:
 
     def _describe(self, registration: Registration) -> Cluster:
         sessions = self._sessions.get(registration.cluster, [])
-        own = self._directory.own.name if self._directory else ""
+        own = self.directory.own.name if self.directory else ""
         elsewhere = self._elsewhere(registration.cluster)
         return status.describe(
             registration,
@@ -432,9 +443,9 @@ class Fleet:
 
     def _elsewhere(self, cluster: ClusterId) -> list[ExecutorInfo]:
         """The executors of *cluster* that other replicas hold, one entry for each and replica."""
-        if self._directory is None:
+        if self.directory is None:
             return []
-        return [info for _, lease in self._directory.holders(cluster) for info in status.read_infos(lease)]
+        return [info for _, lease in self.directory.holders(cluster) for info in status.read_infos(lease)]
 
     def certificate_ends(self) -> Mapping[tuple[ClusterId, str], datetime]:
         """When certificates end of which connected executors tell, by cluster and name: the first to end of each."""

@@ -137,10 +137,10 @@ class PeerServer:
             raise PermissionDeniedError("a replica did not say for whom it asks what")
         cluster = ClusterId(told[CLUSTER].decode("latin-1"))
         caller = self._trust.hear(told[WORD], cluster)
-        passed_on = [field for field in fields[3:] if not field[0].startswith(OURS)]
-        return self._fleet.open_here(
-            cluster, [*passed_on, *self._stamp(caller, cluster)], instance=told[INSTANCE].decode("latin-1")
-        )
+        stamped = tuple(self._stamp(caller, cluster))
+        ours = {name for name, _ in stamped}
+        passed_on = (field for field in fields[3:] if field[0] not in ours and not field[0].startswith(OURS))
+        return self._fleet.open_here(cluster, [*passed_on, *stamped], instance=told[INSTANCE].decode("latin-1"))
 
 
 class _ArrivingLink(StreamLink):

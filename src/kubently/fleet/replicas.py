@@ -23,6 +23,13 @@ from kubently.store import Store
 
 log = logging.getLogger(__name__)
 
+SPREAD_EVERY = 30.0
+"""Seconds between two looks for executors whose sessions are all at this replica while there are others."""
+SPREAD_AGAIN_AFTER = 600.0
+"""Seconds for which an executor that came back all the same is left alone: the balancer in front decides."""
+SPREAD_RATE = 20.0
+"""Sessions a second that are asked to go elsewhere."""
+
 ANY = frozenset({"0.0.0.0", "::"})  # noqa: S104  # compared with, not listened on
 
 
@@ -43,12 +50,14 @@ async def joined(
     advertised: tuple[str, int] | None,
     stamp: Stamp,
     clock: Callable[[], float],
+    spread_every: float = SPREAD_EVERY,
 ) -> AsyncIterator[Peers]:
     """Be the replica that *trust* names while the block runs. Raises ConfigError, StoreError.
 
     *advertised* is where the others reach it; without it, where it listens, or this host by its name.
     """
     async with anyio.create_task_group() as tasks:
+        emptied = _Signal()
         directory = Directory(
             Replica(trust.replica, "", 0),
             store,
@@ -56,6 +65,7 @@ async def joined(
             describe=fleet.lease_of,
             on_change=fleet.wake,
             on_cut=fleet.cut,
+            on_emptied=emptied.set,
         )
         peers = Peers(directory, trust, clock=clock)
         server = PeerServer(fleet, trust, peers.heartbeat, tasks, stamp=stamp, clock=clock)
@@ -67,7 +77,8 @@ async def joined(
             await directory.join()
             tasks.start_soon(peers.heartbeat.run)
             tasks.start_soon(registry.follow)
-            tasks.start_soon(_reconcile, registry, fleet)
+            tasks.start_soon(_reconcile, registry, fleet, emptied)
+            tasks.start_soon(_spread, fleet, directory, spread_every)
             log.info("one of several replicas", extra={"replica": trust.replica, "port": port})
             try:
                 yield peers
@@ -78,10 +89,42 @@ async def joined(
         tasks.cancel_scope.cancel()
 
 
-async def _reconcile(registry: Registry, fleet: Fleet) -> None:
+async def _spread(fleet: Fleet, directory: Directory, every: float) -> None:
+    """Ask one session of each crowded executor to go: its replacement stands before it ends, at another replica."""
+    asked: dict[str, float] = {}
     while True:
-        await anyio.sleep(READ_LEASES_EVERY * random.uniform(0.9, 1.1))
+        await anyio.sleep(every * random.uniform(0.8, 1.2))
+        now = anyio.current_time()
+        asked = {instance: at for instance, at in asked.items() if now - at < SPREAD_AGAIN_AFTER}
+        if all(replica.is_draining for replica in directory.replicas()):
+            continue
+        for connected in fleet.crowded():
+            if connected.instance not in asked:
+                asked[connected.instance] = now
+                connected.session.drain("the executor's sessions spread over the API's replicas")
+                await anyio.sleep(random.uniform(0, 2 / SPREAD_RATE))
+
+
+async def _reconcile(registry: Registry, fleet: Fleet, emptied: _Signal) -> None:
+    while True:
+        await emptied.wait(READ_LEASES_EVERY * random.uniform(0.9, 1.1))
         try:
             await registry.reconcile(fleet.connected())
         except KubentlyError as error:
             log.warning("the clusters' records were not read", extra={"reason": str(error)})
+
+
+class _Signal:
+    """Something that happens now and then."""
+
+    def __init__(self) -> None:
+        self._event = anyio.Event()
+
+    def set(self) -> None:
+        self._event.set()
+
+    async def wait(self, seconds: float) -> None:
+        """Until it happens, at most *seconds*."""
+        with anyio.move_on_after(seconds):
+            await self._event.wait()
+        self._event = anyio.Event()
