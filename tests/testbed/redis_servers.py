@@ -34,7 +34,7 @@ from tests.testbed import binaries
 from tests.testbed.processes import Process, free_ports, until
 
 START_TIMEOUT = 20.0
-PASSWORD = "a-password-of-tests/with@signs"  # noqa: S105  # of servers on loopback that live for a test
+PASSWORD = "a-password-of-tests/with@signs"
 
 
 @dataclass

@@ -5,21 +5,27 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from kubently.errors import ConfigError
+from kubently.settings import StoreSettings
+from kubently.store import targets
 from kubently.store.base import ABSENT, Entry, Store
 from kubently.store.memory import MemoryStore
+from kubently.store.redis import RedisStore
 from kubently.store.sqlite import SqliteStore
 
-__all__ = ["ABSENT", "Entry", "MemoryStore", "SqliteStore", "Store", "open_store"]
+__all__ = ["ABSENT", "Entry", "MemoryStore", "RedisStore", "SqliteStore", "Store", "open_store"]
 
 
-def open_store(url: str) -> Store:
-    """Open the store that *url* names: ``memory:`` or ``sqlite:///path/to/file``.
+def open_store(url: str, settings: StoreSettings | None = None) -> Store:
+    """Open the store that *url* names; *settings* say how to get into a Redis. The caller closes it.
 
-    The caller closes it. Raises ConfigError for another scheme, StoreUnavailableError when it cannot be opened.
+    Raises ConfigError for what names no store, StoreUnavailableError for a file that cannot be opened; whether a Redis
+    is there shows when it is used.
     """
+    if url.startswith("redis"):
+        return RedisStore(targets.parse_redis(url), settings or StoreSettings())
     parts = urlsplit(url)
     if parts.scheme == "memory":
         return MemoryStore(clock=time.monotonic)
     if parts.scheme == "sqlite" and parts.path:
         return SqliteStore(Path(parts.path))
-    raise ConfigError(f"{url!r} names no store", hint="use memory: or sqlite:///absolute/path/to/file.db")
+    raise ConfigError(f"{targets.masked(url)!r} names no store", hint=targets.HINT)

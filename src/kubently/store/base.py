@@ -56,7 +56,11 @@ class Store(Protocol):
         ...
 
     def subscribe(self, prefix: str) -> AsyncIterator[str]:
-        """Keys under *prefix* that were put or deleted from now on, as hints: some may be missed or told twice."""
+        """Keys under *prefix* that were put or deleted from now on, as hints: some may be missed or told twice.
+
+        The *prefix* itself as a hint means that any key under it may have changed: it is told once the way to the
+        other replicas stands, and after each loss of it. Who writes by other means than a `Store` tells nobody.
+        """
         ...
 
     async def aclose(self) -> None:

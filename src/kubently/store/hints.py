@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 
 import anyio
@@ -21,10 +22,16 @@ class Hints:
         """Tell those whose prefix fits."""
         for stream, prefix in list(self._subscribers.items()):
             if key.startswith(prefix):
-                try:
-                    stream.send_nowait(key)
-                except anyio.WouldBlock:
-                    continue
+                self._tell(stream, key)
+
+    def publish_lost(self) -> None:
+        """Tell everybody, by the prefix itself, that hints may have been missed."""
+        for stream, prefix in list(self._subscribers.items()):
+            self._tell(stream, prefix)
+
+    def _tell(self, stream: MemoryObjectSendStream[str], key: str) -> None:
+        with contextlib.suppress(anyio.WouldBlock):
+            stream.send_nowait(key)
 
     def subscribe(self, prefix: str) -> AsyncIterator[str]:
         """Begin to listen at once, not only at the first iteration."""

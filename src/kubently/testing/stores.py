@@ -79,7 +79,8 @@ async def _check_hints(store: Store) -> None:
     heard = []
     with anyio.fail_after(5):
         async for key in hints:
-            heard.append(key)
+            if key != "hints:":  # which says that any may have changed
+                heard.append(key)
             if len(heard) == 2:
                 break
     assert heard == ["hints:a", "hints:a"]

@@ -97,7 +97,7 @@ async def test_a_closed_store_refuses(tmp_path: Path) -> None:
         await store.get("key")
 
 
-@pytest.mark.parametrize("url", ["redis://x", "sqlite:", "nonsense"])
+@pytest.mark.parametrize("url", ["redis:x", "sqlite:", "nonsense"])
 async def test_an_unknown_store_is_refused(url: str) -> None:
     with pytest.raises(ConfigError, match="names no store"):
         open_store(url)

@@ -1,0 +1,97 @@
+"""Hints between processes: one connection that hears which keys others changed, for as long as the store is open.
+
+A message is sixteen hexadecimal digits of its sender, a space and the key. What this process wrote itself it knows
+already. After a loss, everything may have changed meanwhile: that is told as a hint of the empty key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable
+
+from kubently.store.redis_client import Client, Connection
+from kubently.store.redis_errors import FAILURES, unavailable
+from kubently.store.targets import RedisTarget
+
+log = logging.getLogger(__name__)
+
+PING_AFTER = 5.0
+"""Seconds of silence after which it is asked whether the other end is there; twice as many end the connection."""
+FIRST_PAUSE = 0.1
+LAST_PAUSE = 2.0
+"""Seconds between two attempts to connect; each doubles the pause."""
+_SENDER = 16
+
+
+class RemoteHints:
+    """Hears the hints of other processes and tells *heard* each key; the empty one means any."""
+
+    def __init__(self, client: Client, target: RedisTarget, heard: Callable[[str], None]) -> None:
+        self._client = client
+        self._target = target
+        self._heard = heard
+        self._task: asyncio.Task[None] | None = None
+        self.channel = f"kubently:hints:{target.db}"
+        self.sender = secrets.token_hex(_SENDER // 2)
+        self.is_connected = False
+
+    def start(self) -> None:
+        """Begin to listen, if that has not begun. Needs a running loop; `aclose` ends it."""
+        if self._task is None:
+            # Not a task group's: the store is opened before there is one, and awaits it when it is closed.
+            self._task = asyncio.get_running_loop().create_task(self._run(), name="redis-hints")
+
+    async def aclose(self) -> None:
+        """End listening. Idempotent."""
+        while self._task is not None and not self._task.done():
+            self._task.cancel()
+            # Again and again: asyncio loses a cancellation that meets the moment in which a connection is made.
+            await asyncio.wait({self._task}, timeout=0.1)
+
+    async def _run(self) -> None:
+        pause, is_lost = FIRST_PAUSE, False
+        while True:
+            try:
+                await self._listen()
+            except FAILURES as error:
+                if self.is_connected or not is_lost:
+                    log.warning("hints of the store are lost", extra={"reason": str(unavailable(error, self._target))})
+                pause = FIRST_PAUSE if self.is_connected else min(LAST_PAUSE, 2 * pause)
+                is_lost = True
+            finally:
+                self.is_connected = False
+            await asyncio.sleep(pause)
+
+    async def _listen(self) -> None:
+        """Connect and hear until the connection is lost, which raises."""
+        connection = self._client.dedicated()
+        try:
+            await connection.connect()
+            await connection.send_command("SUBSCRIBE", self.channel)
+            await connection.read_response(timeout=PING_AFTER)
+            self.is_connected = True
+            self._heard("")  # from here on nothing is missed; what came before may have been
+            await self._hear(connection)
+        finally:
+            await connection.disconnect(nowait=True)
+
+    async def _hear(self, connection: Connection) -> None:
+        is_asked = False
+        while True:
+            message = await connection.read_response(timeout=PING_AFTER)
+            if message is None and is_asked:
+                raise TimeoutError
+            if message is None:
+                await connection.send_command("PING")
+            is_asked = message is None
+            if message and message[0] == b"message":
+                self._take(message[2].decode(errors="replace"))
+
+    def _take(self, text: str) -> None:
+        sender, _, key = text.partition(" ")
+        if len(sender) != _SENDER or not key:
+            sender, key = "", text  # an operator's own PUBLISH
+        if sender != self.sender:
+            self._heard(key)
