@@ -296,6 +296,9 @@ class ApiSettings:
     """``KUBENTLY_HOSTS``: host names, comma-separated, that requests may name; empty accepts any."""
     max_commands_per_cluster: int = 32
     """``KUBENTLY_MAX_COMMANDS_PER_CLUSTER``: commands that run at once on one cluster; more get 429."""
+    tunnel_end: str = "socket"
+    """``KUBENTLY_TUNNEL_END``: socket (executors' WebSockets are taken over from the HTTP server, at a fraction of the
+    memory and CPU) or asgi (they are not; for comparison)."""
     peer_listen: tuple[str, int] | None = None
     """``KUBENTLY_PEER_LISTEN``: host:port for the other replicas (mutual TLS, not for Service or Ingress); with it, a
     cluster whose executor is connected to another replica is reached through that one. Empty for a single process."""
@@ -340,6 +343,7 @@ class ApiSettings:
             tokens_dir=_path(environ, "KUBENTLY_EXECUTOR_TOKENS_DIR"),
             hosts=tuple(h.strip().lower() for h in environ.get("KUBENTLY_HOSTS", "").split(",") if h.strip()),
             max_commands_per_cluster=int(_number(environ, "KUBENTLY_MAX_COMMANDS_PER_CLUSTER", 32, low=1, high=10_000)),
+            tunnel_end=_choice(environ, "KUBENTLY_TUNNEL_END", ("socket", "asgi")),
             peer_listen=_address("KUBENTLY_PEER_LISTEN", peers)
             if (peers := environ.get("KUBENTLY_PEER_LISTEN"))
             else None,

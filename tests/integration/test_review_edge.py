@@ -441,7 +441,7 @@ async def test_a_head_without_end_is_cut() -> None:
 
 @pytest.mark.parametrize("begin", [b"", b"GET / HT", b"\r\n"])
 async def test_a_head_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, begin: bytes) -> None:
-    monkeypatch.setattr(listen, "HEAD_TIMEOUT", 0.1)
+    monkeypatch.setattr(listen.http, "HEAD_TIMEOUT", 0.1)
     async with listen.listen(nothing, ("127.0.0.1", 0)) as port, await anyio.connect_tcp("127.0.0.1", port) as stream:
         await stream.send(begin)
         with anyio.fail_after(5), pytest.raises((anyio.BrokenResourceError, anyio.EndOfStream)):
@@ -450,7 +450,7 @@ async def test_a_head_that_does_not_come_is_not_waited_for(monkeypatch: pytest.M
 
 
 async def test_a_kept_connection_and_a_slow_body_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listen, "HEAD_TIMEOUT", 0.1)
+    monkeypatch.setattr(listen.http, "HEAD_TIMEOUT", 0.1)
     bodies: list[bytes] = []
 
     async def reads(scope: Any, receive: Any, send: Any) -> None:

@@ -1,4 +1,8 @@
-"""Where executors arrive: ``/executor/v1/tunnel``, a WebSocket with the cluster's token."""
+"""Where executors arrive: ``/executor/v1/tunnel``, a WebSocket with the cluster's token.
+
+Who is let in is decided here, whatever carries the session then: the connection itself, taken from the HTTP server, or
+ASGI where the server is another, or ``KUBENTLY_TUNNEL_END`` says so.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +26,7 @@ from kubently.errors import (
 from kubently.schema import ClusterId, Refusal, parse_cluster_id, problems
 from kubently.trust import identity
 from kubently.tunnel import Receive, Scope, Send
+from kubently.tunnel.transports.taken import TakenLink
 from kubently.tunnel.transports.websocket import SUBPROTOCOL, AsgiLink
 
 log = logging.getLogger(__name__)
@@ -42,9 +47,15 @@ async def connect(scope: Scope, receive: Receive, send: Send, services: Services
         await _refuse(scope, send, error)
         return
     services.metrics.accepts.labels(result="ok").inc()
-    link = AsgiLink()
+    view = view_of(scope, services)
     # Known to the fleet before anything else happens, so that a revocation from now on finds it.
-    link.handler = services.fleet.accept(admitted, link, view=view_of(scope, services))
+    if listen.can_be_taken(scope):
+        taken = TakenLink()
+        listen.take(scope, taken, subprotocol=SUBPROTOCOL)
+        taken.handler = services.fleet.accept(admitted, taken, view=view)
+        return
+    link = AsgiLink()
+    link.handler = services.fleet.accept(admitted, link, view=view)
     await link.serve(receive, send, subprotocol=SUBPROTOCOL)
 
 
@@ -85,8 +96,10 @@ async def admit(scope: Scope, services: Services) -> Admitted:
         return admitted
     scheme, _, credential = requests.header(scope, b"authorization").partition(" ")
     if scheme.lower() == identity.SCHEME.lower():
+        # Not the scope itself: it would live as long as the session.
+        ours = frozenset(services.settings.hosts or (requests.host_name(requests.header(scope, b"host")),))
         return await services.identities.by_certificate(
-            cluster, credential.strip(), lambda host: is_our_host(host, scope, services)
+            cluster, credential.strip(), lambda host: requests.host_name(host) in ours
         )
     found = await services.identities.by_token(cluster, credential.strip()) if scheme.lower() == "bearer" else None
     if found is None:
@@ -112,13 +125,6 @@ async def _by_client_certificate(scope: Scope, services: Services, cluster: Clus
             "certificate and hand it on",
         )
     return None
-
-
-def is_our_host(host: str, scope: Scope, services: Services) -> bool:
-    """Whether an executor that dialled *host* meant this API."""
-    name = requests.host_name(host)
-    hosts = services.settings.hosts
-    return name in hosts if hosts else name == requests.host_name(requests.header(scope, b"host"))
 
 
 async def _refuse(scope: Scope, send: Send, error: KubentlyError) -> None:

@@ -49,10 +49,12 @@ async def serve(
         edge = Edge(services)
         certificate = await stack.enter_async_context(_certificate(settings, services))
         tls = certificate.context if certificate else None
-        port = await stack.enter_async_context(listen(edge, settings.listen, tls=None if settings.tls_listen else tls))
+        taken = settings.tunnel_end == "socket"
+        main_tls = None if settings.tls_listen else tls
+        port = await stack.enter_async_context(listen(edge, settings.listen, tls=main_tls, hands_over=taken))
         tls_port = metrics_port = None
         if settings.tls_listen:
-            tls_port = await stack.enter_async_context(listen(edge, settings.tls_listen, tls=tls))
+            tls_port = await stack.enter_async_context(listen(edge, settings.tls_listen, tls=tls, hands_over=taken))
         if settings.metrics_listen:
             metrics_port = await stack.enter_async_context(listen(MetricsApp(services), settings.metrics_listen))
         stack.push_async_callback(services.fleet.drain, drain_grace)
