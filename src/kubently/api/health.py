@@ -36,8 +36,13 @@ async def _live(scope: Scope, send: Send, services: Services) -> None:
 
 
 async def _ready(scope: Scope, send: Send, services: Services) -> None:
-    problem = await services.check_store()
-    await requests.send_json(send, 503 if problem else 200, {"status": problem or "ok"})
+    """Ready until it stops. All replicas have one store: were they unready without it, nobody would reach what needs
+    none, and executors that dial could not come back."""
+    try:
+        services.fleet.require_open()
+    except KubentlyError as error:
+        return await requests.send_json(send, 503, {"status": str(error)})
+    return await requests.send_json(send, 200, {"status": "ok"})
 
 
 async def _known(scope: Scope, services: Services) -> Principal | None:

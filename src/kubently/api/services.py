@@ -27,8 +27,8 @@ from kubently.auth import (
     open_peer_trust,
     read_certificates,
 )
-from kubently.broker import Admission, Audit, Commands, Diagnoses, KubernetesRequests, Policies, narrowing
-from kubently.errors import KubentlyError
+from kubently.broker import Admission, Audit, Commands, Diagnoses, KubernetesRequests, Limits, Policies, narrowing
+from kubently.errors import KubentlyError, StoreUnavailableError
 from kubently.fleet import Fleet, Peers, Registry, joined, new_name
 from kubently.settings import ApiSettings
 from kubently.store import Store, open_store
@@ -41,6 +41,16 @@ log = logging.getLogger(__name__)
 REVOCATION_POLL = 5.0
 """Seconds between two looks at the tokens of connected executors: a token that was removed behind our back (by an
 operator in the store, in a mounted Secret) ends its session within ten."""
+
+READ_BY_REQUESTS = ("auth:", "executor:token:")
+"""Prefixes of what requests and dials are let in by."""
+
+START_PATIENCE = 60.0
+"""Seconds for which a store that is away is waited for at the start; pods are often started in the wrong order."""
+START_PAUSE = 1.0
+
+STORE_PROBE = 3.0
+"""Seconds within which the store has to answer to be called well."""
 
 
 @dataclass(slots=True)
@@ -79,10 +89,10 @@ class Services:
     async def check_store(self) -> str:
         """Empty when the store answers, else what is wrong."""
         try:
-            with anyio.fail_after(2):
+            with anyio.fail_after(STORE_PROBE):
                 await self.store.get("health:probe")
         except TimeoutError:
-            return "the store does not answer within 2 s"
+            return f"the store does not answer within {STORE_PROBE:g} s"
         except KubentlyError as error:
             return str(error)
         return ""
@@ -94,11 +104,11 @@ async def open_services(settings: ApiSettings, *, store: Store | None = None) ->
 
     A *store* of the caller's is used in place of that of the settings, and stays open.
     """
-    given, store = store, store or open_store(settings.store_url)
+    given, store = store, store or open_store(settings.store_url, settings.store, cached=READ_BY_REQUESTS)
     heartbeat = Heartbeat(clock=time.monotonic, ping_after=settings.timing.ping_after)
     registry = Registry(store)
     try:
-        await registry.load()
+        await _load(registry)
         async with anyio.create_task_group() as tasks, contextlib.AsyncExitStack() as stack:
             fleet = Fleet(registry, heartbeat, tasks, clock=time.monotonic)
             audit = Audit(store, now=lambda: datetime.now(UTC))
@@ -153,6 +163,18 @@ async def open_services(settings: ApiSettings, *, store: Store | None = None) ->
 
 
 async def _joined(
+async def _load(registry: Registry) -> None:
+    deadline = time.monotonic() + START_PATIENCE
+    while True:
+        try:
+            return await registry.load()
+        except StoreUnavailableError as error:
+            if time.monotonic() > deadline:
+                raise
+            log.warning("waiting for the store", extra={"reason": str(error), "hint": error.hint})
+        await anyio.sleep(START_PAUSE)
+
+
     settings: ApiSettings, store: Store, fleet: Fleet, registry: Registry
 ) -> contextlib.AbstractAsyncContextManager[Peers]:
     assert settings.peer_listen is not None
