@@ -253,6 +253,41 @@ class StoreSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitSettings:
+    """How much one replica of the API does at once; what is over a limit gets 429 and the limit's name."""
+
+    commands_per_cluster: int = 32
+    """``KUBENTLY_MAX_COMMANDS_PER_CLUSTER``: commands that run at once on one cluster."""
+    requests_per_cluster: int = 448
+    """``KUBENTLY_MAX_REQUESTS_PER_CLUSTER``: Kubernetes requests to one cluster at once, watches among them. A session
+    carries 512 streams: the rest is for commands, whatever watches there are."""
+    requests: int = 8192
+    """``KUBENTLY_MAX_REQUESTS``: commands and Kubernetes requests at once in all."""
+    requests_per_key: int = 1024
+    """``KUBENTLY_MAX_REQUESTS_PER_KEY``: those of one API key or person at once."""
+    request_rate_per_key: float = 1000.0
+    """``KUBENTLY_REQUEST_RATE_PER_KEY``: those that one key or person begins in a second, twice as many after a pause;
+    0 for no limit."""
+    follow_rate: float = 1024 * 1024.0
+    """``KUBENTLY_FOLLOW_RATE``: bytes a second of one followed log, which is slowed down to it; 0 for no limit."""
+    follow_burst: float = 16 * 1024 * 1024.0
+    """``KUBENTLY_FOLLOW_BURST``: bytes of it that pass before."""
+
+    @classmethod
+    def from_env(cls, environ: Environ) -> LimitSettings:
+        """Read from *environ*. Raises ConfigError that names the variable."""
+        return cls(
+            commands_per_cluster=int(_number(environ, "KUBENTLY_MAX_COMMANDS_PER_CLUSTER", 32, low=1, high=10_000)),
+            requests_per_cluster=int(_number(environ, "KUBENTLY_MAX_REQUESTS_PER_CLUSTER", 448, low=1, high=10_000)),
+            requests=int(_number(environ, "KUBENTLY_MAX_REQUESTS", 8192, low=1, high=1_000_000)),
+            requests_per_key=int(_number(environ, "KUBENTLY_MAX_REQUESTS_PER_KEY", 1024, low=1, high=1_000_000)),
+            request_rate_per_key=_number(environ, "KUBENTLY_REQUEST_RATE_PER_KEY", 1000, low=0, high=1e6),
+            follow_rate=_number(environ, "KUBENTLY_FOLLOW_RATE", 1024 * 1024, low=0, high=1e12),
+            follow_burst=_number(environ, "KUBENTLY_FOLLOW_BURST", 16 * 1024 * 1024, low=0, high=1e12),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class ApiSettings:
     """The control plane's settings."""
 
@@ -294,8 +329,7 @@ class ApiSettings:
     """``KUBENTLY_EXECUTOR_TOKENS_DIR``: folder with one file per cluster id (a mounted Secret)."""
     hosts: tuple[str, ...] = ()
     """``KUBENTLY_HOSTS``: host names, comma-separated, that requests may name; empty accepts any."""
-    max_commands_per_cluster: int = 32
-    """``KUBENTLY_MAX_COMMANDS_PER_CLUSTER``: commands that run at once on one cluster; more get 429."""
+    limits: LimitSettings = LimitSettings()
     tunnel_end: str = "socket"
     """``KUBENTLY_TUNNEL_END``: socket (executors' WebSockets are taken over from the HTTP server, at a fraction of the
     memory and CPU) or asgi (they are not; for comparison)."""
@@ -342,7 +376,7 @@ class ApiSettings:
             admin_key=_secret(environ, "KUBENTLY_ADMIN_KEY"),
             tokens_dir=_path(environ, "KUBENTLY_EXECUTOR_TOKENS_DIR"),
             hosts=tuple(h.strip().lower() for h in environ.get("KUBENTLY_HOSTS", "").split(",") if h.strip()),
-            max_commands_per_cluster=int(_number(environ, "KUBENTLY_MAX_COMMANDS_PER_CLUSTER", 32, low=1, high=10_000)),
+            limits=LimitSettings.from_env(environ),
             tunnel_end=_choice(environ, "KUBENTLY_TUNNEL_END", ("socket", "asgi")),
             peer_listen=_address("KUBENTLY_PEER_LISTEN", peers)
             if (peers := environ.get("KUBENTLY_PEER_LISTEN"))

@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 from kubently.schema import AuditEvent, ClusterState
+from kubently.settings import LimitSettings
 from kubently.testing import RunningFleet, ScriptedExecutor, run_fleet
 from kubently.wire import records
 
@@ -314,7 +315,7 @@ async def test_too_many_commands_are_refused_with_the_limits_name(tmp_path: Path
         await anyio.sleep_forever()
         return EXITED
 
-    async with run_fleet(tmp_path, max_commands_per_cluster=1) as fleet:
+    async with run_fleet(tmp_path, limits=LimitSettings(commands_per_cluster=1)) as fleet:
         await fleet.add("prod", ScriptedExecutor(forever))
         async with anyio.create_task_group() as tasks:
 

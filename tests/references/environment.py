@@ -23,7 +23,7 @@ be written with or without an `s` at their end.
 
 _SECTIONS: tuple[tuple[str, tuple[type[Any], ...]], ...] = (
     ("Both programs", (settings.LogSettings, settings.TimingSettings)),
-    ("kubently api", (settings.ApiSettings,)),
+    ("kubently api", (settings.ApiSettings, settings.LimitSettings)),
     ("Logins", (settings.OidcSettings,)),
     ("kubently executor", (settings.ExecutorSettings,)),
     ("Whom executor and command line trust", (settings.TrustSettings,)),

@@ -11,7 +11,7 @@ import pytest
 
 from kubently import settings
 from kubently.errors import ConfigError
-from kubently.settings import ApiSettings, ExecutorSettings, LogSettings, TimingSettings, TrustSettings
+from kubently.settings import ApiSettings, ExecutorSettings, LimitSettings, LogSettings, TimingSettings, TrustSettings
 
 URL = "https://api.example.com"
 EXECUTOR = {"KUBENTLY_API_URL": URL, "KUBENTLY_CLUSTER_ID": "prod", "KUBENTLY_TOKEN": "t0ken"}
@@ -43,7 +43,15 @@ def executor(environ: Mapping[str, str]) -> ExecutorSettings:
         (ApiSettings.from_env, "KUBENTLY_ADMIN_KEY", "secret", "admin_key", "secret"),
         (ApiSettings.from_env, "KUBENTLY_EXECUTOR_TOKENS_DIR", "/tokens", "tokens_dir", Path("/tokens")),
         (ApiSettings.from_env, "KUBENTLY_HOSTS", "A.example, b.example,", "hosts", ("a.example", "b.example")),
-        (ApiSettings.from_env, "KUBENTLY_MAX_COMMANDS_PER_CLUSTER", "7", "max_commands_per_cluster", 7),
+        (LimitSettings.from_env, "KUBENTLY_MAX_COMMANDS_PER_CLUSTER", "7", "commands_per_cluster", 7),
+        (LimitSettings.from_env, "KUBENTLY_MAX_REQUESTS_PER_CLUSTER", "7", "requests_per_cluster", 7),
+        (LimitSettings.from_env, "KUBENTLY_MAX_REQUESTS", "7", "requests", 7),
+        (LimitSettings.from_env, "KUBENTLY_MAX_REQUESTS_PER_KEY", "7", "requests_per_key", 7),
+        (LimitSettings.from_env, "KUBENTLY_REQUEST_RATE_PER_KEY", "0", "request_rate_per_key", 0),
+        (LimitSettings.from_env, "KUBENTLY_FOLLOW_RATE", "7", "follow_rate", 7),
+        (LimitSettings.from_env, "KUBENTLY_FOLLOW_BURST", "7", "follow_burst", 7),
+        (ApiSettings.from_env, "KUBENTLY_PEER_LISTEN", "0.0.0.0:8443", "peer_listen", ("0.0.0.0", 8443)),
+        (ApiSettings.from_env, "KUBENTLY_PEER_ADDRESS", "10.0.0.1:8443", "peer_address", ("10.0.0.1", 8443)),
         (ApiSettings.from_env, "HEALTH_CHECK_INTERVAL", "5", "timing", TimingSettings(5.0, 10.0)),
         (ApiSettings.from_env, "KUBENTLY_LOG_LEVEL", "error", "log", LogSettings("error")),
         (executor, "KUBENTLY_API_URL", "https://h:1/prefix/", "api_url", "https://h:1/prefix"),

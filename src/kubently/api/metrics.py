@@ -11,7 +11,7 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from kubently.broker import Slots
+from kubently.broker import Rate, Slots
 from kubently.fleet import Fleet
 from kubently.schema import Transport
 from kubently.trust import watching
@@ -65,9 +65,9 @@ class Metrics:
         """Show what the executors of *fleet* tell of their certificates, as long as they are connected."""
         self.registry.register(_ExecutorCertificates(fleet))
 
-    def count_refusals(self, slots: Slots) -> None:
-        """Show how often *slots* were all taken."""
-        self.limit_hits.labels(limit=slots.name).set_function(lambda: slots.refused)
+    def count_refusals(self, limit: Slots | Rate) -> None:
+        """Show how often *limit* refused."""
+        self.limit_hits.labels(limit=limit.name).set_function(lambda: limit.refused)
 
     def render(self) -> bytes:
         """The text format of Prometheus."""

@@ -121,10 +121,11 @@ async def open_services(settings: ApiSettings, *, store: Store | None = None) ->
             metrics.show_executors(fleet)
             _watch_certificates(metrics, settings, identities)
             admission = Admission(fleet, tokens)
-            commands = Commands(fleet, admission, audit, store, max_per_cluster=settings.max_commands_per_cluster)
-            kubernetes = KubernetesRequests(fleet, admission, audit)
-            metrics.count_refusals(commands.slots)
-            metrics.count_refusals(kubernetes.slots)
+            limits = Limits.of(settings.limits, clock=time.monotonic)
+            commands = Commands(fleet, admission, audit, store, limits)
+            kubernetes = KubernetesRequests(fleet, admission, audit, limits)
+            for limit in limits.named:
+                metrics.count_refusals(limit)
             tasks.start_soon(heartbeat.run)
             for prefix in identities.hints:
                 tasks.start_soon(_cut_revoked_on_hint, store, prefix, identities, fleet)
@@ -162,7 +163,6 @@ async def open_services(settings: ApiSettings, *, store: Store | None = None) ->
                 await store.aclose()
 
 
-async def _joined(
 async def _load(registry: Registry) -> None:
     deadline = time.monotonic() + START_PATIENCE
     while True:
@@ -175,6 +175,7 @@ async def _load(registry: Registry) -> None:
         await anyio.sleep(START_PAUSE)
 
 
+async def _joined(
     settings: ApiSettings, store: Store, fleet: Fleet, registry: Registry
 ) -> contextlib.AbstractAsyncContextManager[Peers]:
     assert settings.peer_listen is not None

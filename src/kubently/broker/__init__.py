@@ -6,7 +6,7 @@ from kubently.broker.audit import Audit
 from kubently.broker.commands import Commands, Running, new_request_id
 from kubently.broker.diagnoses import Diagnoses
 from kubently.broker.kubernetes import KubernetesRequests, PolicyDeniedError
-from kubently.broker.limits import Slots
+from kubently.broker.limits import Limits, Rate, Slots
 from kubently.broker.policies import Policies
 
 __all__ = [
@@ -15,8 +15,10 @@ __all__ = [
     "Commands",
     "Diagnoses",
     "KubernetesRequests",
+    "Limits",
     "Policies",
     "PolicyDeniedError",
+    "Rate",
     "Running",
     "Slots",
     "fanout",

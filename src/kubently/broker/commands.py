@@ -19,7 +19,7 @@ from kubently.auth import Caller
 from kubently.broker import answers, narrowing
 from kubently.broker.admission import Admission
 from kubently.broker.audit import Audit, Entry
-from kubently.broker.limits import Slots
+from kubently.broker.limits import Limits
 from kubently.errors import (
     CommandTimeoutError,
     CommandUnknownError,
@@ -110,12 +110,12 @@ class Running:
 class Commands:
     """Runs commands."""
 
-    def __init__(self, fleet: Fleet, admission: Admission, audit: Audit, store: Store, *, max_per_cluster: int) -> None:
+    def __init__(self, fleet: Fleet, admission: Admission, audit: Audit, store: Store, limits: Limits) -> None:
         self._fleet = fleet
         self._admission = admission
         self._audit = audit
         self._store = store
-        self.slots = Slots("commands-per-cluster", max_per_cluster)
+        self._limits = limits
 
     @contextlib.asynccontextmanager
     async def run(
@@ -134,7 +134,7 @@ class Commands:
         except KubentlyError as error:
             await self._audit.deny(principal, cluster, "command", text, request_id=request_id, outcome=error.code)
             raise
-        with self.slots.take(cluster):
+        with self._limits.admit(self._limits.commands, cluster, principal.name):
             entry = await self._audit.start(principal, cluster, "command", text, request_id=request_id)
             try:
                 async with self._running(principal, cluster, command, entry, request_id, key) as running:

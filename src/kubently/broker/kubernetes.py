@@ -11,7 +11,7 @@ from kubently.broker import narrowing
 from kubently.broker.admission import Admission
 from kubently.broker.audit import Audit
 from kubently.broker.commands import RESUME_WAIT
-from kubently.broker.limits import Slots
+from kubently.broker.limits import Limits, Pace
 from kubently.errors import KubentlyError, TunnelClosedError
 from kubently.fleet import Fleet
 from kubently.kube import headers, paths, policy
@@ -20,9 +20,6 @@ from kubently.tunnel import Exchange
 
 ATTEMPTS = 3
 """Sessions that are tried for one request, should they be cut before it was answered."""
-
-MAX_REQUESTS = 448
-"""Requests to one cluster at once: of a session's 512 streams the rest is for commands, whatever watches there are."""
 
 
 class PolicyDeniedError(KubentlyError):
@@ -39,13 +36,21 @@ class Asked:
     """A request under way: `answer` first, then `read`."""
 
     def __init__(
-        self, fleet: Fleet, cluster: ClusterId, caller: Caller, fields: list[wire.Field], stream: Exchange
+        self,
+        fleet: Fleet,
+        cluster: ClusterId,
+        caller: Caller,
+        fields: list[wire.Field],
+        stream: Exchange,
+        *,
+        pace: Pace | None,
     ) -> None:
         self._fleet = fleet
         self._cluster = cluster
         self._caller = caller
         self._fields = fields
         self._stream = stream
+        self._pace = pace
 
     @property
     def has_ended(self) -> bool:
@@ -74,7 +79,10 @@ class Asked:
 
     async def read(self) -> bytes:
         """The next piece of the answer's body; empty at its end. Raises TunnelError."""
-        return await self._stream.read()
+        piece = await self._stream.read()
+        if self._pace is not None:
+            await self._pace.spend(len(piece))
+        return piece
 
     def close(self) -> None:
         """Say that nothing more is wanted."""
@@ -84,11 +92,11 @@ class Asked:
 class KubernetesRequests:
     """Opens streams to clusters' API servers."""
 
-    def __init__(self, fleet: Fleet, admission: Admission, audit: Audit) -> None:
+    def __init__(self, fleet: Fleet, admission: Admission, audit: Audit, limits: Limits) -> None:
         self._fleet = fleet
         self._admission = admission
         self._audit = audit
-        self.slots = Slots("kubernetes-requests-per-cluster", MAX_REQUESTS)
+        self._limits = limits
 
     @contextlib.asynccontextmanager
     async def open(
@@ -116,7 +124,7 @@ class KubernetesRequests:
             )
             raise PolicyDeniedError(decision, request)
         forwarded = headers.request_headers(fields, with_body=request.verb == "create")
-        with self.slots.take(cluster):
+        with self._limits.admit(self._limits.kubernetes, cluster, principal.name):
             async with self._opened(principal, cluster, request, forwarded, request_id) as asked:
                 yield asked
 
@@ -139,7 +147,8 @@ class KubernetesRequests:
             ]
             caller = Caller(principal, Permission.RUN, request_id)
             stream, _ = await self._fleet.open(cluster, head, caller=caller)
-            asked = Asked(self._fleet, cluster, caller, head, stream)
+            pace = self._limits.follow() if request.is_stream and not request.is_watch else None
+            asked = Asked(self._fleet, cluster, caller, head, stream, pace=pace)
             try:
                 yield asked
                 entry.outcome = "answered" if asked.has_ended else "cancelled"

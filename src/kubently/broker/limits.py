@@ -1,38 +1,175 @@
-"""How much at once: every limit has a name, a refusal and a counter."""
+"""How much at once and how fast: every limit has a name, a refusal (429 with Retry-After) and a counter.
+
+Limits hold for one replica. What several keys share is shared fairly: a key may hold at most three times as much as is
+left free, so that whoever comes next finds room without a quota for each (dynamic thresholds: Choudhury and Hahne,
+"Dynamic queue length thresholds for shared-memory packet switches", 1998).
+"""
 
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+import anyio
 
 from kubently.errors import TooManyCommandsError
+from kubently.settings import LimitSettings
+
+K = TypeVar("K")
+
+SHARE = 3
+"""How many times what is left free one key may hold."""
+MAX_KEYS = 10_000
+"""Keys whose rate is remembered; the one that was not seen for longest is forgotten."""
 
 
 class Slots:
-    """Counts what runs at once under each key; one more than *most* is refused."""
+    """Counts what runs at once in each place (a cluster, say): at most *most*, and of one key its fair share."""
 
-    def __init__(self, name: str, most: int) -> None:
+    def __init__(self, name: str, most: int, *, is_shared: bool = True) -> None:
         self.name = name
-        self._most = most
-        self._used: Counter[str] = Counter()
+        self.most = most
+        self.is_shared = is_shared
+        """Whether several keys want the same place."""
         self.refused = 0
+        self._used: Counter[str] = Counter()
+        self._held: Counter[tuple[str, str]] = Counter()
+
+    @property
+    def used(self) -> int:
+        """How many are taken, in all places."""
+        return self._used.total()
 
     @contextlib.contextmanager
-    def take(self, key: str) -> Iterator[None]:
-        """Hold a slot of *key* while the block runs. Raises TooManyCommandsError."""
-        if self._used[key] >= self._most:
+    def take(self, place: str, key: str) -> Iterator[None]:
+        """Hold a slot of *place* for *key* while the block runs. Raises TooManyCommandsError."""
+        used, held = self._used[place], self._held[place, key]
+        if used >= self.most or (self.is_shared and held >= SHARE * (self.most - used)):
             self.refused += 1
-            raise TooManyCommandsError(
-                f"{self._most} requests run on {key} already",
-                hint="try again in a moment",
-                details={"limit": self.name},
-                retry_after=1,
-            )
-        self._used[key] += 1
+            raise self._refusal(place, used, held)
+        self._used[place] += 1
+        self._held[place, key] += 1
         try:
             yield
         finally:
-            self._used[key] -= 1
-            if not self._used[key]:
-                del self._used[key]
+            _drop(self._used, place)
+            _drop(self._held, (place, key))
+
+    def _refusal(self, place: str, used: int, held: int) -> TooManyCommandsError:
+        where = f" on {place}" if place else ""
+        said = f"{used} of {self.most} requests at once run{where}, {held} of them of this key"
+        return TooManyCommandsError(said, hint="try again in a moment", details={"limit": self.name}, retry_after=1)
+
+
+def _drop(counter: Counter[K], key: K) -> None:
+    counter[key] -= 1
+    if not counter[key]:
+        del counter[key]
+
+
+class Rate:
+    """Counts what each key begins: *rate* a second, and twice as much at once after a pause; 0 is no limit.
+
+    ``clock`` gives monotonic seconds.
+    """
+
+    def __init__(self, name: str, rate: float, *, clock: Callable[[], float]) -> None:
+        self.name = name
+        self.rate = rate
+        self.refused = 0
+        self._burst = max(1.0, 2 * rate)
+        self._clock = clock
+        self._full_at: OrderedDict[str, float] = OrderedDict()
+        """When each key will have all of its burst again."""
+
+    def spend(self, key: str) -> None:
+        """Count one. Raises TooManyCommandsError."""
+        if not self.rate:
+            return
+        now = self._clock()
+        full_at = max(self._full_at.pop(key, now), now) + 1 / self.rate
+        wait = full_at - now - self._burst / self.rate
+        if wait > 0:
+            self._full_at[key] = full_at - 1 / self.rate
+            self.refused += 1
+            raise TooManyCommandsError(
+                f"more than {self.rate:g} requests a second came with this key",
+                hint="ask less often, or for more at once: a list instead of many gets",
+                details={"limit": self.name},
+                retry_after=max(1, round(wait)),
+            )
+        self._full_at[key] = full_at
+        if len(self._full_at) > MAX_KEYS:
+            self._full_at.popitem(last=False)
+
+
+class Pace:
+    """Slows one stream down to *rate* bytes a second, after *burst* bytes: waiting is back-pressure to its source."""
+
+    def __init__(self, rate: float, *, burst: float, clock: Callable[[], float]) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._clock = clock
+        self._full_at = clock()
+
+    async def spend(self, count: int) -> bool:
+        """Wait until *count* bytes more may pass; says whether that took any time."""
+        if not self._rate:
+            return False
+        now = self._clock()
+        self._full_at = max(self._full_at, now) + count / self._rate
+        wait = self._full_at - now - self._burst / self._rate
+        if wait <= 0:
+            return False
+        await anyio.sleep(wait)
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """All of one replica's."""
+
+    commands: Slots
+    """Commands on one cluster."""
+    kubernetes: Slots
+    """Kubernetes requests to one cluster."""
+    streams: Slots
+    """Both, to all clusters."""
+    per_key: Slots
+    """Both, of one key."""
+    rate: Rate
+    """Both, begun by one key."""
+    settings: LimitSettings
+    clock: Callable[[], float]
+
+    @classmethod
+    def of(cls, settings: LimitSettings, *, clock: Callable[[], float]) -> Limits:
+        """Those that *settings* name."""
+        return cls(
+            Slots("commands-per-cluster", settings.commands_per_cluster),
+            Slots("kubernetes-requests-per-cluster", settings.requests_per_cluster),
+            Slots("requests-per-replica", settings.requests),
+            Slots("requests-per-key", settings.requests_per_key, is_shared=False),
+            Rate("request-rate-per-key", settings.request_rate_per_key, clock=clock),
+            settings,
+            clock,
+        )
+
+    @property
+    def named(self) -> tuple[Slots | Rate, ...]:
+        """Each with its name and its count of refusals."""
+        return self.commands, self.kubernetes, self.streams, self.per_key, self.rate
+
+    @contextlib.contextmanager
+    def admit(self, kind: Slots, cluster: str, key: str) -> Iterator[None]:
+        """Let one request of *kind* run while the block lasts. Raises TooManyCommandsError that names the limit."""
+        self.rate.spend(key)
+        with self.per_key.take(key, ""), self.streams.take("", key), kind.take(cluster, key):
+            yield
+
+    def follow(self) -> Pace:
+        """For one stream that follows a log."""
+        return Pace(self.settings.follow_rate, burst=self.settings.follow_burst, clock=self.clock)
