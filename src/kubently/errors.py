@@ -39,6 +39,9 @@
     │   ├── IdempotencyConflictError
     │   └── TooManyCommandsError
     ├── KubeError
+    ├── AuditError
+    │   ├── AuditUnavailableError
+    │   └── JournalBrokenError
     └── StoreError
         └── StoreUnavailableError
 
@@ -313,6 +316,25 @@ class KubeError(KubentlyError):
     """The Kubernetes API server refused; ``details["status"]`` is its metav1.Status."""
 
     code = "kubernetes"
+
+
+class AuditError(KubentlyError):
+    """Base of what keeps the audit log from being kept or believed."""
+
+    code = "audit"
+
+
+class AuditUnavailableError(AuditError):
+    """The audit journal cannot be written, and what is not recorded does not happen."""
+
+    code = "audit-unavailable"
+    retryable = True
+
+
+class JournalBrokenError(AuditError):
+    """A line of an audit journal is not as it was written."""
+
+    code = "audit-broken"
 
 
 class StoreError(KubentlyError):

@@ -288,6 +288,56 @@ class LimitSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditSettings:
+    """How the API keeps its audit log."""
+
+    folder: Path | None = None
+    """``KUBENTLY_AUDIT_DIR``: folder of the audit journal, which survives a crash and is shipped to the store; empty:
+    ``audit`` beside the file of a SQLite store, else records are kept in the store alone."""
+    fail_closed: bool = True
+    """``KUBENTLY_AUDIT_FAIL_CLOSED``: true refuses requests while they cannot be recorded (503); false lets them run,
+    counts them, and records them later where it can."""
+    patience: float = 5.0
+    """``KUBENTLY_AUDIT_TIMEOUT``: seconds after which a disk that does not answer counts as failed."""
+    segment_bytes: int = 32 * 1024 * 1024
+    """``KUBENTLY_AUDIT_SEGMENT_BYTES``: size at which the journal begins another file."""
+    segments: int = 16
+    """``KUBENTLY_AUDIT_SEGMENTS``: files of it that are kept; older ones go once they were shipped everywhere."""
+    sinks: tuple[str, ...] = field(default=(), repr=False)
+    """``KUBENTLY_AUDIT_SINKS``: where else records go, comma-separated: stdout:, file:///path, syslog+udp://host[:port],
+    syslog+tcp://host[:port], syslog+tls://host[:port], otlp+http://host[:port][/path], otlp+https://..."""
+    sink_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """``KUBENTLY_AUDIT_OTLP_HEADERS``: name=value, comma-separated: headers for the OTLP collector."""
+    trust: TrustSettings = TrustSettings()
+    """``KUBENTLY_AUDIT_CA_CERT``: CA of the sinks beside the system's roots, as ``KUBENTLY_CA_CERT``."""
+
+    @classmethod
+    def from_env(cls, environ: Environ) -> AuditSettings:
+        """Read from *environ*. Raises ConfigError that names the variable."""
+        folder = _path(environ, "KUBENTLY_AUDIT_DIR")
+        store = urlsplit(environ.get("KUBENTLY_STORE", ""))
+        if folder is None and store.scheme == "sqlite" and store.path:
+            folder = Path(store.path).parent / "audit"
+        largest = 1024**3
+        return cls(
+            folder=folder,
+            fail_closed=_choice(environ, "KUBENTLY_AUDIT_FAIL_CLOSED", ("true", "false")) == "true",
+            patience=_number(environ, "KUBENTLY_AUDIT_TIMEOUT", 5, low=0.1, high=60),
+            segment_bytes=int(
+                _number(environ, "KUBENTLY_AUDIT_SEGMENT_BYTES", 32 * 1024 * 1024, low=4096, high=largest)
+            ),
+            segments=int(_number(environ, "KUBENTLY_AUDIT_SEGMENTS", 16, low=2, high=10_000)),
+            sinks=tuple(part.strip() for part in environ.get("KUBENTLY_AUDIT_SINKS", "").split(",") if part.strip()),
+            sink_headers=_headers(environ, "KUBENTLY_AUDIT_OTLP_HEADERS"),
+            trust=TrustSettings(
+                ca_cert=environ.get("KUBENTLY_AUDIT_CA_CERT", ""),
+                cert_file=_path(environ, "SSL_CERT_FILE"),
+                cert_dirs=tuple(Path(part) for part in environ.get("SSL_CERT_DIR", "").split(":") if part),
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class ApiSettings:
     """The control plane's settings."""
 
@@ -342,6 +392,7 @@ class ApiSettings:
     peer_ca: tuple[Path, Path] | None = None
     """``KUBENTLY_PEER_CA_CERT`` and ``KUBENTLY_PEER_CA_KEY``: PEM files of the CA by which replicas know each other,
     an ECDSA key; empty: one made in the store."""
+    audit: AuditSettings = field(default_factory=AuditSettings)
     oidc: OidcSettings | None = None
     timing: TimingSettings = TimingSettings()
     log: LogSettings = LogSettings()
@@ -385,6 +436,7 @@ class ApiSettings:
             if (own := environ.get("KUBENTLY_PEER_ADDRESS"))
             else None,
             peer_ca=_pair(environ, "KUBENTLY_PEER_CA_CERT", "KUBENTLY_PEER_CA_KEY"),
+            audit=AuditSettings.from_env(environ),
             oidc=OidcSettings.from_env(environ),
             timing=TimingSettings.from_env(environ),
             log=LogSettings.from_env(environ),
@@ -655,6 +707,14 @@ def _is_loopback(host: str) -> bool:
 
 
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
+
+
+def _headers(environ: Environ, name: str) -> Mapping[str, str]:
+    pairs = [part.partition("=") for part in environ.get(name, "").split(",") if part.strip()]
+    for header, is_pair, value in pairs:
+        if not is_pair or not re.fullmatch(r"[A-Za-z0-9-]+", header.strip()) or not value.strip().isprintable():
+            raise ConfigError(f"{name} cannot be used", hint="use name=value pairs, comma-separated")
+    return {header.strip(): value.strip() for header, _, value in pairs}
 
 
 def _labels(text: str) -> Mapping[str, str]:

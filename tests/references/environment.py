@@ -24,6 +24,7 @@ be written with or without an `s` at their end.
 _SECTIONS: tuple[tuple[str, tuple[type[Any], ...]], ...] = (
     ("Both programs", (settings.LogSettings, settings.TimingSettings)),
     ("kubently api", (settings.ApiSettings, settings.LimitSettings)),
+    ("Audit log", (settings.AuditSettings,)),
     ("Logins", (settings.OidcSettings,)),
     ("kubently executor", (settings.ExecutorSettings,)),
     ("Whom executor and command line trust", (settings.TrustSettings,)),

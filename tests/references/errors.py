@@ -100,6 +100,9 @@ ADVICE: Mapping[str, str] = {
     "redirected": "Use the URL that it redirects to, if that is yours.",
     "request-invalid": "Correct the request; `/docs` of the API describes each.",
     "session-expired": "Run `kubently login`.",
+    "audit-unavailable": "Free space on the disk of the audit journal, or give its folder back to the API's user; it"
+    " writes again by itself.",
+    "audit-broken": "See what `kubently audit verify` says of the place, and compare with the copies in sinks.",
     "store-unavailable": "Wait a moment; then check the file of the store and its disk.",
     "stream-reset": "Try again; the executor's log says why.",
     "tls-client-pair": "Correct `KUBENTLY_CLIENT_CERT` and `KUBENTLY_CLIENT_KEY`.",

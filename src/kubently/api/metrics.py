@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from kubently.broker import Rate, Slots
+from kubently.broker import Auditing, Rate, Slots
 from kubently.fleet import Fleet
 from kubently.schema import Transport
 from kubently.trust import watching
@@ -65,6 +65,10 @@ class Metrics:
         """Show what the executors of *fleet* tell of their certificates, as long as they are connected."""
         self.registry.register(_ExecutorCertificates(fleet))
 
+    def show_audit(self, auditing: Auditing) -> None:
+        """Show how the audit journal and those to whom it is shipped fare."""
+        self.registry.register(_Audit(auditing))
+
     def count_refusals(self, limit: Slots | Rate) -> None:
         """Show how often *limit* refused."""
         self.limit_hits.labels(limit=limit.name).set_function(lambda: limit.refused)
@@ -89,3 +93,39 @@ class _ExecutorCertificates(Collector):
         for (cluster, name), end in self._fleet.certificate_ends().items():
             ends.add_metric([cluster, name], end.timestamp())
         yield ends
+
+
+class _Audit(Collector):
+    """The audit journal, and the copies made of it."""
+
+    def __init__(self, auditing: Auditing) -> None:
+        self._auditing = auditing
+
+    def collect(self) -> Iterable[Metric]:
+        health = self._auditing.health
+        writable = GaugeMetricFamily(
+            "kubently_audit_writable", "0 while audit records cannot be written", value=not health.problem
+        )
+        written = CounterMetricFamily("kubently_audit_records", "Audit records that were written", value=health.written)
+        requests = CounterMetricFamily(
+            "kubently_audit_unrecordable_requests",
+            "Requests that could not be recorded before they ran, by what was done: refused, or allowed unrecorded",
+            labels=["action"],
+        )
+        requests.add_metric(["refused"], health.refused)
+        requests.add_metric(["allowed"], health.unrecorded)
+        lost = CounterMetricFamily("kubently_audit_lost_records", "Audit records that are lost", value=health.lost)
+        yield from (writable, written, requests, lost)
+        yield from self._targets()
+
+    def _targets(self) -> Iterable[Metric]:
+        delivered = CounterMetricFamily("kubently_audit_shipped_records", "Lines a target took", labels=["target"])
+        failures = CounterMetricFamily("kubently_audit_ship_failures", "Deliveries that failed", labels=["target"])
+        dropped = CounterMetricFamily(
+            "kubently_audit_dropped_records", "Lines that were gone before a target took them", labels=["target"]
+        )
+        for name, progress in self._auditing.targets().items():
+            delivered.add_metric([name], progress.delivered)
+            failures.add_metric([name], progress.failures)
+            dropped.add_metric([name], progress.dropped)
+        yield from (delivered, failures, dropped)

@@ -27,7 +27,17 @@ from kubently.auth import (
     open_peer_trust,
     read_certificates,
 )
-from kubently.broker import Admission, Audit, Commands, Diagnoses, KubernetesRequests, Limits, Policies, narrowing
+from kubently.broker import (
+    Admission,
+    Audit,
+    Commands,
+    Diagnoses,
+    KubernetesRequests,
+    Limits,
+    Policies,
+    narrowing,
+    open_auditing,
+)
 from kubently.errors import KubentlyError, StoreUnavailableError
 from kubently.fleet import Fleet, Peers, Registry, joined, new_name
 from kubently.settings import ApiSettings
@@ -109,9 +119,13 @@ async def open_services(settings: ApiSettings, *, store: Store | None = None) ->
     registry = Registry(store)
     try:
         await _load(registry)
-        async with anyio.create_task_group() as tasks, contextlib.AsyncExitStack() as stack:
+        async with (
+            open_auditing(settings.audit, store) as auditing,
+            anyio.create_task_group() as tasks,
+            contextlib.AsyncExitStack() as stack,
+        ):
             fleet = Fleet(registry, heartbeat, tasks, clock=time.monotonic)
-            audit = Audit(store, now=lambda: datetime.now(UTC))
+            audit = auditing.audit
             tokens = ExecutorTokens(store, folder=settings.tokens_dir)
             identities = await _open_identities(settings, store, tokens)
             metrics = Metrics()
@@ -119,6 +133,7 @@ async def open_services(settings: ApiSettings, *, store: Store | None = None) ->
             metrics.streams.set_function(fleet.streams)
             fleet.probes.on_result = lambda result: metrics.probes.labels(result=result).inc()
             metrics.show_executors(fleet)
+            metrics.show_audit(auditing)
             _watch_certificates(metrics, settings, identities)
             admission = Admission(fleet, tokens)
             limits = Limits.of(settings.limits, clock=time.monotonic)

@@ -3,6 +3,7 @@
 from kubently.broker import fanout, narrowing
 from kubently.broker.admission import Admission
 from kubently.broker.audit import Audit
+from kubently.broker.auditing import Auditing, open_auditing
 from kubently.broker.commands import Commands, Running, new_request_id
 from kubently.broker.diagnoses import Diagnoses
 from kubently.broker.kubernetes import KubernetesRequests, PolicyDeniedError
@@ -12,6 +13,7 @@ from kubently.broker.policies import Policies
 __all__ = [
     "Admission",
     "Audit",
+    "Auditing",
     "Commands",
     "Diagnoses",
     "KubernetesRequests",
@@ -24,4 +26,5 @@ __all__ = [
     "fanout",
     "narrowing",
     "new_request_id",
+    "open_auditing",
 ]

@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
+from typing import Protocol
 
 import anyio
 
+from kubently.broker.audit_log import AuditLog, Wanted
 from kubently.errors import KubentlyError
-from kubently.schema import AuditEvent, AuditRecord, Principal
-from kubently.store import Store
+from kubently.journal import Record, records
+from kubently.schema import AuditRecord, Principal
 
-LOG = "audit"
+
+class Journal(Protocol):
+    """Where a process writes its records first."""
+
+    async def write(self, record: Record) -> None:
+        """Return when the record is kept, or need not be. Raises AuditUnavailableError."""
+        ...
+
+    async def finish(self, record: Record) -> None:
+        """Write a record of what is done already; never raises."""
+        ...
+
+    async def flush(self) -> None:
+        """Return when what was written can be read in the store, or does not get there soon."""
+        ...
 
 
 class Entry:
     """One request under way."""
 
-    def __init__(self, audit: Audit, record: AuditRecord) -> None:
+    __slots__ = ("_audit", "_ended", "_record", "outcome")
+
+    def __init__(self, audit: Audit, record: Record) -> None:
         self._audit = audit
         self._record = record
         self._ended = False
@@ -35,25 +54,26 @@ class Entry:
         """Say how it ended; the first word counts."""
         if not self._ended:
             self._ended = True
-            now = self._audit.now()
-            seconds = (now - self._record.at).total_seconds()
-            update = {"event": AuditEvent.ENDED, "at": now, "outcome": outcome, "seconds": round(seconds, 6)}
-            await self._audit.append(self._record.model_copy(update=update))
+            await self._audit.end(self._record, outcome)
 
 
 class Audit:
-    """Appends to the store's log; a record that cannot be written refuses the request (StoreUnavailableError)."""
+    """Writes to this process's journal, reads the store's copy of all."""
 
-    def __init__(self, store: Store, *, now: Callable[[], datetime]) -> None:
-        self._store = store
+    def __init__(self, journal: Journal, kept: AuditLog, *, now: Callable[[], datetime]) -> None:
+        self._journal = journal
+        self.log = kept
         self.now = now
 
     async def start(self, principal: Principal, cluster: str, action: str, what: str, *, request_id: str) -> Entry:
-        """Record that a request is about to be sent."""
-        record = self._record(AuditEvent.STARTED, principal, cluster, action, what, request_id)
-        # Not to be interrupted: a caller that went away now would leave a record that nobody ends.
-        with anyio.CancelScope(shield=True):
-            await self.append(record)
+        """Record that a request is about to be sent. Raises AuditUnavailableError: then it must not be."""
+        record = self._record(records.STARTED, principal, cluster, action, what, request_id)
+        try:
+            await self._journal.write(record)
+        except asyncio.CancelledError:
+            # The record may stand or soon will: it must not look as if the request still ran.
+            await self.end(record, "cancelled")
+            raise
         return Entry(self, record)
 
     @contextlib.asynccontextmanager
@@ -71,37 +91,54 @@ class Audit:
             entry.outcome = "cancelled"
             raise
         finally:
-            with anyio.CancelScope(shield=True), contextlib.suppress(KubentlyError):
-                await entry.end(entry.outcome)
+            await entry.end(entry.outcome)
 
     async def deny(
         self, principal: Principal, cluster: str, action: str, what: str, *, request_id: str, outcome: str
     ) -> None:
-        """Record a refusal."""
-        record = self._record(AuditEvent.DENIED, principal, cluster, action, what, request_id)
-        await self.append(record.model_copy(update={"outcome": outcome}))
+        """Record a refusal. Raises AuditUnavailableError."""
+        record = self._record(records.DENIED, principal, cluster, action, what, request_id, outcome=outcome)
+        await self._journal.write(record)
 
-    async def tail(self, *, after: int = 0, limit: int = 100) -> tuple[Sequence[AuditRecord], int]:
-        """Records after a position (negative: the last so many), and the position to go on from."""
-        entries = await self._store.tail(LOG, after=after, limit=limit)
-        records = [AuditRecord.model_validate_json(entry.value) for entry in entries]
-        return records, entries[-1].position if entries else max(after, 0)
+    async def end(self, record: Record, outcome: str) -> None:
+        """Record how it ended."""
+        await self._journal.finish(records.ended(record, outcome, at=self.now()))
 
-    async def append(self, record: AuditRecord) -> None:
-        """Write one record."""
-        await self._store.append(LOG, record.model_dump_json(exclude_defaults=True).encode())
+    async def tail(
+        self, *, after: int = 0, limit: int = 100, wanted: Wanted | None = None
+    ) -> tuple[Sequence[AuditRecord], int]:
+        """Records of all replicas after a position (negative: the last so many), and the position to go on from.
+
+        Of this replica all that was written before; of others what they have shipped. Raises StoreUnavailableError.
+        """
+        await self._journal.flush()
+        return await self.log.read(after=after, limit=limit, wanted=wanted)
+
+    async def flush(self) -> None:
+        """Return when what was written can be read, or does not get into the store soon."""
+        await self._journal.flush()
 
     def _record(
-        self, event: AuditEvent, principal: Principal, cluster: str, action: str, what: str, request_id: str
-    ) -> AuditRecord:
-        return AuditRecord(
+        self,
+        event: str,
+        principal: Principal,
+        cluster: str,
+        action: str,
+        what: str,
+        request_id: str,
+        *,
+        outcome: str = "",
+    ) -> Record:
+        return Record(
             id=secrets.token_hex(8),
             at=self.now(),
             event=event,
             principal=principal.name,
             cluster=cluster,
             action=action,
-            what=what[:4096],
+            # Halves of characters, as JSON may hold, have no place in UTF-8.
+            what=what[:4096] if what.isascii() else what[:4096].encode(errors="replace").decode(),
             request_id=request_id,
+            outcome=outcome,
             session=principal.session,
         )

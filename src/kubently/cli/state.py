@@ -44,6 +44,7 @@ _EXIT_CODES: Mapping[str, int] = {
     "proxy-answer-invalid": UNAVAILABLE,
     "proxy-auth-required": REFUSED,
     "store-unavailable": UNAVAILABLE,
+    "audit-unavailable": UNAVAILABLE,
     "tunnel-closed": UNAVAILABLE,
     "bad-gateway": UNAVAILABLE,
     "command-unknown": UNAVAILABLE,

@@ -31,7 +31,7 @@ from kubently.listen import listen
 from kubently.main.errors import named_errors
 from kubently.main.servers import BACKEND, run_until_signal
 from kubently.schema import ClusterId, ClusterState, Role, parse_cluster_id
-from kubently.settings import ApiSettings, ExecutorSettings, LogSettings, TrustSettings, process_environ
+from kubently.settings import ApiSettings, AuditSettings, ExecutorSettings, LogSettings, TrustSettings, process_environ
 
 _HOST = "127.0.0.1"
 _NAMES = ("localhost", _HOST, "::1")
@@ -164,6 +164,7 @@ async def _running(options: Options) -> AsyncIterator[Running]:
         tls_key=key,
         store_url=f"sqlite://{(options.state / 'store.db').absolute()}",
         hosts=_NAMES,
+        audit=AuditSettings(folder=options.state / "audit"),
     )
     async with contextlib.AsyncExitStack() as stack:
         members = await _members(options, stack, authority, cert, key)

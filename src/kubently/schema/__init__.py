@@ -1,6 +1,6 @@
 """Types that cross a process border: their JSON form is the public API."""
 
-from kubently.schema.audit import AuditEvent, AuditPage, AuditRecord
+from kubently.schema.audit import AuditEvent, AuditLines, AuditPage, AuditRecord
 from kubently.schema.clusters import Cluster, ClusterState, ExecutorInfo, Refusal, SessionInfo, Transport
 from kubently.schema.commands import DEFAULT_TIMEOUT, MAX_TIMEOUT, Command, Ending, FleetCommand, Outcome
 from kubently.schema.findings import (
@@ -43,6 +43,7 @@ __all__ = [
     "MAX_TIMEOUT",
     "PERMISSIONS",
     "AuditEvent",
+    "AuditLines",
     "AuditPage",
     "AuditRecord",
     "AuthMethods",

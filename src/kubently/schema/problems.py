@@ -45,6 +45,8 @@ STATUS: dict[type[KubentlyError], int] = {
     errors.IdempotencyConflictError: 422,
     errors.TooManyCommandsError: 429,
     errors.KubeError: 502,
+    errors.AuditUnavailableError: 503,
+    errors.JournalBrokenError: 500,
     errors.StoreUnavailableError: 503,
 }
 

@@ -1,0 +1,116 @@
+"""The store's copy of all replicas' audit journals: what ``/api/v1/audit`` reads.
+
+An entry of the store's log holds up to `PACKED` lines of one journal, because one append for each would cost more than
+the request. A position that is handed out is that of a line: the entry's position and the line's place in it. A line
+may be there twice after a crash between shipping it and remembering so; readers know it by replica and sequence number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+
+from kubently.journal import records
+from kubently.schema import AuditRecord
+from kubently.store import Store
+
+LOG = "audit"
+
+PACKED = 16
+"""Lines in one entry at most."""
+
+KEPT = 50_000
+"""Entries that the store keeps: at least as many lines, more where there was much to do."""
+
+_CHUNK = 1000
+"""Entries that are read at once while looking for something."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A line and where it stands in the store's log."""
+
+    position: int
+    raw: bytes
+
+
+Wanted = Callable[[AuditRecord], bool]
+
+
+class AuditLog:
+    """Appends to and reads the log. Every method raises StoreUnavailableError."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def append(self, lines: Sequence[bytes]) -> None:
+        """Add lines of one journal, in their order."""
+        for start in range(0, len(lines), PACKED):
+            await self._store.append(LOG, b"\n".join(lines[start : start + PACKED]), keep=KEPT)
+
+    async def lines(self, *, after: int = 0, limit: int = 1000) -> list[Placed]:
+        """Lines with a position above *after*, oldest first; negative: the last so many."""
+        if after < 0:
+            entries = await self._store.tail(LOG, after=after, limit=-after)
+            return [line for entry in entries for line in _unpack(entry.position, entry.value)][after:][:limit]
+        found: list[Placed] = []
+        entries = await self._store.tail(LOG, after=max(after // PACKED - 1, 0), limit=limit + 1)
+        for entry in entries:
+            found += (line for line in _unpack(entry.position, entry.value) if line.position > after)
+        return found[:limit]
+
+    async def read(
+        self, *, after: int = 0, limit: int = 100, wanted: Wanted | None = None
+    ) -> tuple[list[AuditRecord], int]:
+        """Records of requests that are *wanted*, oldest first, and the position to go on from.
+
+        A negative *after* gives the last so many. What journals tell of themselves is left out.
+        """
+        if after < 0:
+            return await self._last(min(-after, limit), wanted or _any)
+        found: list[AuditRecord] = []
+        while chunk := await self.lines(after=after, limit=_CHUNK):
+            for line in chunk:
+                after = line.position
+                record = AuditRecord.model_validate_json(line.raw)
+                if record.action != records.JOURNAL and (wanted is None or wanted(record)):
+                    found.append(record)
+                if len(found) == limit:
+                    return _once(found), after
+        return _once(found), after
+
+    async def _last(self, number: int, wanted: Wanted) -> tuple[list[AuditRecord], int]:
+        found: list[AuditRecord] = []
+        end = 0
+        async for chunk in self._backwards():
+            end = end or chunk[-1].position
+            decoded = (AuditRecord.model_validate_json(line.raw) for line in chunk)
+            found[:0] = [record for record in decoded if record.action != records.JOURNAL and wanted(record)]
+            if len(found) >= number:
+                break
+        return _once(found)[-number:], end
+
+    async def _backwards(self) -> AsyncIterator[list[Placed]]:
+        begin = before = 0
+        while True:
+            begin += _CHUNK
+            entries = await self._store.tail(LOG, after=-begin, limit=_CHUNK)
+            # What was appended meanwhile has moved the rest: what was seen already is left out.
+            fresh = [entry for entry in entries if not before or entry.position < before]
+            if not fresh:
+                return
+            before = fresh[0].position
+            yield [line for entry in fresh for line in _unpack(entry.position, entry.value)]
+
+
+def _unpack(position: int, value: bytes) -> list[Placed]:
+    return [Placed(position * PACKED + place, raw) for place, raw in enumerate(value.split(b"\n"))]
+
+
+def _any(record: AuditRecord) -> bool:
+    return True
+
+
+def _once(found: list[AuditRecord]) -> list[AuditRecord]:
+    """Without what was shipped twice."""
+    return list({(r.replica, r.sequence) if r.replica else r.id + r.event: r for r in found}.values())
