@@ -111,8 +111,8 @@ class Opening:
             return 400, "a WebSocket is opened by GET over HTTP/1.1"
         if len(self._fields.get(b"host", ())) != 1:
             return 400, "exactly one Host is needed"
-        if self._fields.get(b"sec-websocket-version") != [_VERSION]:
-            return 426, "WebSockets of version 13 are spoken here"
+        if (versions := self._fields.get(b"sec-websocket-version")) != [_VERSION]:
+            return 426 if versions else 400, "WebSockets of version 13 are spoken here"
         if len(keys) != 1 or not _is_key(keys[0]):
             return 400, "exactly one Sec-WebSocket-Key of 16 bytes in base64 is needed"
         if early:

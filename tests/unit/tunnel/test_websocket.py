@@ -1,4 +1,4 @@
-"""The two WebSocket links at their edges: clients that vanish, never read, or ask for answers without end."""
+"""The WebSocket links at their edges: clients that vanish, never read, or ask for answers without end."""
 
 import asyncio
 import time
@@ -6,11 +6,13 @@ from typing import Any
 
 import anyio
 import pytest
-from websockets.frames import Frame, Opcode
+from websockets.utils import accept_key
 
 from kubently import wire
 from kubently.tunnel import Session
 from kubently.tunnel.link import WRITE_LIMIT
+from kubently.tunnel.transports import framing
+from kubently.tunnel.transports.taken import TakenLink
 from kubently.tunnel.transports.websocket import AsgiLink, _ClientLink
 
 pytestmark = pytest.mark.anyio
@@ -26,9 +28,10 @@ class Handler:
     def __init__(self) -> None:
         self.lost_with: list[str] = []
         self.turns = 0
+        self.messages: list[bytes] = []
 
     def received(self, message: bytes) -> None:
-        pass
+        self.messages.append(message)
 
     def writable(self) -> None:
         self.turns += 1
@@ -121,26 +124,71 @@ class Transport(asyncio.Transport):
         super().__init__()
         self._protocol = protocol
         self.written = 0
+        self.data = b""
+        self.is_closed = False
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         pass
 
     def write(self, data: Any) -> None:
         self.written += len(data)
+        self.data = (self.data + data)[-1000:]
         if self.written > WRITE_LIMIT:
             self._protocol.pause_writing()
 
+    def close(self) -> None:
+        self.is_closed = True
+
+    def abort(self) -> None:
+        self.is_closed = True
+
 
 async def test_pings_without_end_from_a_peer_that_never_reads_do_not_fill_the_memory() -> None:
+    client, taken = _ClientLink("ws://h/", {}), TakenLink()
+    client._reader = framing.Reader(1000, masked=False)
+    pings = {client: framing.encode(0x89, b"x" * 125), taken: framing.encode_masked(0x89, b"x" * 125, b"mask")}
+
+    for one, ping in pings.items():
+        transport = Transport(one)
+        one.connection_made(transport)
+        for _ in range(20_000):
+            one.data_received(ping)
+
+        assert transport.written < 2 * WRITE_LIMIT
+
+
+async def test_frames_in_the_same_read_as_the_101_reach_the_handler_that_comes_later() -> None:
     one = _ClientLink("ws://h/", {})
+    one.connection_made(Transport(one))
+    key = one._opening.key
+    answer = (
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Accept: {accept_key(key)}\r\nSec-WebSocket-Protocol: kubently.v1\r\n\r\n"
+    )
+    stream = answer.encode() + framing.encode(framing.BINARY, b"first") + framing.encode(framing.BINARY, b"second")
+    handler = Handler()
+
+    one.data_received(stream[:50])
+    one.data_received(stream[50:-3])
+    one.attach(handler)
+    one.data_received(stream[-3:])
+
+    assert handler.messages == [b"first", b"second"]
+
+
+@pytest.mark.parametrize("goodbye", [framing.close_payload(1012, "the API stops"), b""])
+async def test_a_goodbye_is_answered_by_one_and_nothing_is_taken_after_it(goodbye: bytes) -> None:
+    one, handler = TakenLink(), Handler()
+    one.handler, one.siblings = handler, {one}
     transport = Transport(one)
     one.connection_made(transport)
-    one._protocol.state = type(one._protocol.state).OPEN
-    one._protocol.parser = one._protocol.parse()
-    next(one._protocol.parser)
-    ping = Frame(Opcode.PING, b"x" * 125).serialize(mask=False)
 
-    for _ in range(20_000):
-        one.data_received(ping)
+    one.data_received(framing.encode_masked(0x88, goodbye, b"mask") + framing.encode_masked(0x82, b"late", b"mask"))
+    one.data_received(framing.encode_masked(0x82, b"later", b"mask"))
+    one.connection_lost(None)
 
-    assert transport.written < 2 * WRITE_LIMIT
+    assert transport.data == framing.encode(0x88, goodbye[:2])
+    assert transport.is_closed
+    assert handler.messages == []
+    assert handler.lost_with == [goodbye[2:].decode() or "the other end closed with code 1005"]
+    assert not one.siblings

@@ -1,8 +1,8 @@
-"""The server's half of WebSocket framing (RFC 6455 section 5), for binary messages of a bounded size. No I/O.
+"""WebSocket framing (RFC 6455 section 5) for binary messages of a bounded size, of both ends. No I/O.
 
-`Reader` turns what a client sent into messages and control frames. What it does not take, it names with the status
-code by which the connection is to be closed: reserved bits and opcodes, frames without a mask, text, messages over the
-limit.
+`Reader` turns what the other end sent into messages and control frames. What it does not take, it names with the status
+code by which the connection is to be closed: reserved bits and opcodes, missing and needless masks, text, messages over
+the limit.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ from __future__ import annotations
 import struct
 from enum import IntEnum
 
-from websockets.frames import apply_mask
-
 from kubently.errors import RemoteProtocolError
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # a platform for which there is no compiled one
+    from websockets.utils import apply_mask
 
 MAX_CONTROL = 125
 """Bytes of a control frame's payload."""
@@ -34,7 +37,7 @@ class Opcode(IntEnum):
     PONG = 0xA
 
 
-_BINARY = 0x80 | Opcode.BINARY
+BINARY = 0x80 | Opcode.BINARY
 """The first byte of a whole binary message: nearly all there are."""
 _CONTROL = frozenset({Opcode.CLOSE, Opcode.PING, Opcode.PONG})
 _CODES = frozenset({1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014})
@@ -42,7 +45,7 @@ _CODES = frozenset({1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 
 
 
 class BrokenFramingError(RemoteProtocolError):
-    """The client's frames cannot be taken; ``status`` is the code to close with."""
+    """The other end's frames cannot be taken; ``status`` is the code to close with."""
 
     def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
@@ -54,28 +57,31 @@ Received = tuple[int, bytes]
 
 
 class Reader:
-    """One connection's. *limit* is the most bytes of a message."""
+    """One connection's. *limit* is the most bytes of a message; *masked* says that a client is at the other end."""
 
-    __slots__ = ("_fragments", "_limit", "_needed", "_rest")
+    __slots__ = ("_fragments", "_limit", "_mask_bit", "_needed", "_rest")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, *, masked: bool) -> None:
         self._limit = limit
+        self._mask_bit = 0x80 if masked else 0
         self._rest: bytes | bytearray = b""
         """The beginning of a frame whose end has not come; a bytearray once more was added to it."""
         self._needed = 0
         """How long it must be before it is worth another look."""
         self._fragments: bytearray | None = None
 
-    def feed(self, data: bytes) -> list[Received]:
-        """Take bytes as they came. Raises BrokenFramingError; nothing is to be fed after it."""
+    def feed(self, data: bytes, found: list[Received]) -> None:
+        """Take bytes as they came, and add to *found* what is whole.
+
+        Raises BrokenFramingError, behind what was found before; nothing is to be fed after it.
+        """
         stream: bytes | bytearray = data
         if self._rest:
             stream = self._rest = bytearray(self._rest) if isinstance(self._rest, bytes) else self._rest
             stream += data
             if len(stream) < self._needed:
-                return []
-        found: list[Received] = []
-        at, size, needed = 0, len(stream), 2
+                return
+        at, size, needed, mask_bit = 0, len(stream), 2, self._mask_bit
         while size - at >= needed:
             first, second = stream[at], stream[at + 1]
             length, mask_at = second & 0x7F, at + 2
@@ -85,30 +91,29 @@ class Reader:
                     needed = mask_at - at
                     break
                 length = (_U16 if length == 126 else _U64).unpack_from(stream, at + 2)[0]
-            if first != _BINARY or second < 0x80 or length > self._limit or self._fragments is not None:
+            if first != BINARY or second & 0x80 != mask_bit or length > self._limit or self._fragments is not None:
                 self._check(first, second, length)
-            begin = mask_at + 4
+            begin = mask_at + 4 if mask_bit else mask_at
             end = begin + length
             if end > size:
                 needed = end - at
                 break
-            payload = apply_mask(stream[begin:end], stream[mask_at:begin])
+            payload = apply_mask(stream[begin:end], stream[mask_at:begin]) if mask_bit else bytes(stream[begin:end])
             at = end
-            if first == _BINARY:
+            if first == BINARY:
                 found.append((Opcode.BINARY, payload))
             else:
                 self._take(first, payload, found)
         self._needed = needed
         self._rest = stream[at:] if at else stream
-        return found
 
     def _check(self, first: int, second: int, length: int) -> None:
         """Raise for what may not come now."""
         opcode = first & 0x0F
         if first & 0x70:
             raise BrokenFramingError(1002, "a frame has reserved bits and no extension was agreed on")
-        if second < 0x80:
-            raise BrokenFramingError(1002, "a client's frame has no mask")
+        if second & 0x80 != self._mask_bit:
+            raise BrokenFramingError(1002, f"a frame has {'no' if self._mask_bit else 'a'} mask")
         if opcode > Opcode.BINARY:
             if opcode not in _CONTROL:
                 raise BrokenFramingError(1002, f"a frame has the reserved opcode {opcode:#x}")
@@ -134,16 +139,22 @@ class Reader:
             self._fragments = None
 
 
-def head(length: int, first: int = _BINARY) -> bytes:
-    """What stands before *length* bytes of payload in a frame of the server's."""
+def encode(first: int, payload: bytes) -> bytes:
+    """A frame of a server's; *first* is its first byte."""
+    length = len(payload)
     if length <= MAX_CONTROL:
-        return bytes((first, length))
-    return _SHORT.pack(first, 126, length) if length < 0x10000 else _LONG.pack(first, 127, length)
+        return bytes((first, length)) + payload
+    return (_SHORT.pack(first, 126, length) if length < 0x10000 else _LONG.pack(first, 127, length)) + payload
 
 
-def control(opcode: Opcode, payload: bytes) -> bytes:
-    """A whole control frame of the server's."""
-    return head(len(payload), 0x80 | opcode) + payload
+def encode_masked(first: int, payload: bytes, mask: bytes) -> bytes:
+    """A frame of a client's; *mask* is four bytes that nobody can foresee (RFC 6455 section 10.3)."""
+    length = len(payload)
+    if length <= MAX_CONTROL:
+        head = bytes((first, 0x80 | length))
+    else:
+        head = _SHORT.pack(first, 254, length) if length < 0x10000 else _LONG.pack(first, 255, length)
+    return head + mask + apply_mask(payload, mask)
 
 
 def close_payload(code: int, reason: str) -> bytes:

@@ -1,8 +1,8 @@
 """The tunnel over WebSocket (RFC 6455), one binary message a frame.
 
-`dial` is the executor's end: the handshake and framing are the sans-IO protocol of ``websockets``, moved by a plain
-asyncio protocol, so a session is driven by callbacks. `serve` is the control side's end on any ASGI server. Compression
-is never offered: it costs tens of KiB a connection and mixes secrets of different requests.
+`dial` is the executor's end: its opening is the sans-IO protocol of ``websockets``. `AsgiLink` is the control side's
+end on any ASGI server, `taken.TakenLink` the one on ours. Compression is never offered: it costs tens of KiB a
+connection and mixes secrets of different requests.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import ssl as tls
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -18,8 +19,7 @@ from typing import cast
 import anyio
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidHandshake, InvalidStatus
-from websockets.frames import Frame, Opcode
-from websockets.http11 import Response
+from websockets.protocol import State
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
@@ -28,6 +28,8 @@ from kubently.errors import TunnelClosedError
 from kubently.trust.proxies import Proxy
 from kubently.tunnel.asgi import Receive, Send
 from kubently.tunnel.link import WRITE_LIMIT, LinkHandler
+from kubently.tunnel.transports import framing
+from kubently.tunnel.transports.framed import FramedLink
 from kubently.tunnel.transports.opening import Road, shown_to
 
 PATH = "/executor/v1/tunnel"
@@ -55,48 +57,42 @@ class UpgradeRefusedError(TunnelClosedError):
         self.status, self.headers, self.body = status, headers, body
 
 
-class _ClientLink(asyncio.Protocol):
-    """The executor's end."""
+class _Early:
+    """Notes what comes before a handler is set: frames may come in the same read as the 101."""
+
+    def __init__(self) -> None:
+        self.messages: list[bytes] = []
+        self.lost_with = ""
+
+    def received(self, message: bytes) -> None:
+        self.messages.append(message)
+
+    def writable(self) -> None:
+        pass
+
+    def lost(self, reason: str) -> None:
+        self.lost_with = reason
+
+
+class _ClientLink(FramedLink):
+    """The executor's end: the opening by the library, the frames by `framed`."""
 
     def __init__(self, url: str, headers: Mapping[str, str]) -> None:
+        super().__init__()
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._handler: LinkHandler | None = None
-        self._early: list[bytes] = []
-        """Messages that came in the same read as the 101, before a handler was set."""
-        self._protocol = ClientProtocol(
+        self.handler = _Early()
+        self._opening = ClientProtocol(
             parse_uri(url), subprotocols=[Subprotocol(SUBPROTOCOL)], max_size=MAX_MESSAGE, logger=_library_log
         )
         self._headers = headers
-        self._transport: asyncio.Transport
-        self._fragments: list[bytes] = []
-        self._paused = False
-        self._lost = False
+        self._head = b""
+        """What came of the answer to the opening, as long as it is not whole."""
         self.was_cut = False
         """Whether it was lost on the way, and neither end closed it."""
 
-    # ------------------------------------------------------------------ Link
-
-    @property
-    def is_writable(self) -> bool:
-        """Whether the socket's buffer is below the write limit."""
-        return not self._paused and not self._lost
-
-    def send(self, message: bytes) -> None:
-        """Write one masked binary frame."""
-        if not self._lost and self._protocol.state.name == "OPEN":
-            self._protocol.send_binary(message)
-            self._write()
-
-    def close(self, code: int, reason: str) -> None:
-        """Send a close frame and close the socket; a peer that is gone is not waited for."""
-        if self._lost:
-            return
-        if self._protocol.state.name == "OPEN":
-            self._protocol.send_close(code, reason.encode()[:120].decode(errors="ignore"))
-            self._write()
-        self._transport.close()
-        # A link whose peer does not read any more never finishes a graceful close.
-        asyncio.get_running_loop().call_later(2.0, self._transport.abort)
+    def encode(self, first: int, payload: bytes) -> bytes:
+        """One frame of a client's."""
+        return framing.encode_masked(first, payload, os.urandom(4))
 
     def peer_certificate(self) -> bytes:
         """The certificate (DER) that the server showed; empty without TLS."""
@@ -104,81 +100,71 @@ class _ClientLink(asyncio.Protocol):
 
     def attach(self, handler: LinkHandler) -> None:
         """Set who is called; messages that came before are delivered now."""
-        self._handler = handler
-        early, self._early = self._early, []
-        for message in early:
+        early, self.handler = self.handler, handler
+        assert isinstance(early, _Early)
+        for message in early.messages:
             handler.received(message)
-        if self._lost:
-            handler.lost("the server closed the connection")
+        if early.lost_with:
+            handler.lost(early.lost_with)
 
     # ------------------------------------------------------------------ asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's have the interface and are no subclass
         self._transport.set_write_buffer_limits(high=WRITE_LIMIT)
-        request = self._protocol.connect()
+        request = self._opening.connect()
         for name, value in self._headers.items():
             request.headers[name] = value
-        self._protocol.send_request(request)
-        self._write()
+        self._opening.send_request(request)
+        self._transport.write(b"".join(self._opening.data_to_send()))
 
     def data_received(self, data: bytes) -> None:
-        self._protocol.receive_data(data)
-        self._take_events()
-        if self._paused and self._protocol.state.name == "OPEN":
-            self._protocol.data_to_send()  # pongs for a peer that does not read: dropped, or they would pile up
-        else:
-            self._write()
+        if self._reader is None and not self._is_closing:
+            data = self._open(data)
+        if data:
+            super().data_received(data)
 
     def eof_received(self) -> None:
-        self._protocol.receive_eof()
-        self._take_events()
-
-    def pause_writing(self) -> None:
-        self._paused = True
-
-    def resume_writing(self) -> None:
-        self._paused = False
-        if self._handler:
-            self._handler.writable()
+        if not self.opened.done():
+            self._opening.receive_eof()
+            self._look()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._lost = True
-        self.was_cut = self._protocol.close_rcvd is None and self._protocol.close_sent is None
+        self._transport = None
+        self.was_cut = not self._has_heard_goodbye and not self._is_closing
         if isinstance(exc, OSError) and not self.opened.done():
             self.opened.set_exception(exc)  # an alert after the handshake, say: the caller knows what it means
-        self._protocol.receive_eof()
-        self._take_events()
-        reason = self._close_reason(exc)
+        self.eof_received()
+        why = f"the connection broke: {exc}" if exc else "the server closed the connection"
         if not self.opened.done():
-            self.opened.set_exception(TunnelClosedError(reason))
-        elif self._handler:
-            self._handler.lost(reason)
+            self.opened.set_exception(TunnelClosedError(why))
+        else:
+            self.handler.lost(self._reason or why)
 
-    # ------------------------------------------------------------------ steps
+    # ------------------------------------------------------------------ the opening
 
-    def _write(self) -> None:
-        for data in self._protocol.data_to_send():
-            if data:
-                self._transport.write(data)
-            else:
-                self._transport.close()
+    def _open(self, data: bytes) -> bytes:
+        """Take of the answer to the opening what came, and give what came behind it."""
+        head, end, rest = (self._head + data).partition(b"\r\n\r\n")
+        if not end and len(head) <= MAX_MESSAGE:
+            self._head = head
+            return b""
+        self._head = b""
+        self._opening.receive_data(head + end)
+        if self._opening.state is State.OPEN:
+            self._reader = framing.Reader(MAX_MESSAGE, masked=False)
+            if not self.opened.done():
+                self.opened.set_result(None)
+            return rest
+        if rest:
+            self._opening.receive_data(rest)  # the body of a refusal
+        self._look()
+        return b""
 
-    def _take_events(self) -> None:
-        for event in self._protocol.events_received():
-            if isinstance(event, Response):
-                self._on_response(event)
-            elif isinstance(event, Frame):
-                self._on_frame(event)
-        if self._protocol.handshake_exc is not None:
-            self._on_handshake_failure(self._protocol.handshake_exc)
-
-    def _on_response(self, response: Response) -> None:
-        if self._protocol.handshake_exc is None and not self.opened.done():
-            self.opened.set_result(None)
-
-    def _on_handshake_failure(self, error: Exception) -> None:
-        if self.opened.done():
+    def _look(self) -> None:
+        """See whether the opening failed."""
+        error = self._opening.handshake_exc
+        if error is None or self.opened.done():
             return
         if isinstance(error, InvalidStatus):
             response = error.response
@@ -189,28 +175,12 @@ class _ClientLink(asyncio.Protocol):
         else:
             failure = TunnelClosedError(f"the WebSocket upgrade failed: {error}")
         self.opened.set_exception(failure)
-        self._transport.close()
+        if self._transport is not None:
+            self._transport.close()
 
-    def _on_frame(self, frame: Frame) -> None:
-        if frame.opcode not in (Opcode.BINARY, Opcode.CONT):
-            return
-        self._fragments.append(bytes(frame.data))
-        if not frame.fin:
-            return
-        message = b"".join(self._fragments)
-        self._fragments.clear()
-        if self._handler is None:
-            self._early.append(message)
-        else:
-            self._handler.received(message)
-
-    def _close_reason(self, exc: Exception | None) -> str:
-        if exc is not None:
-            return f"the connection broke: {exc}"
-        received = self._protocol.close_rcvd
-        if received is not None:
-            return received.reason or f"the server closed with code {received.code}"
-        return "the server closed the connection"
+    def _say_goodbye(self, transport: asyncio.Transport, payload: bytes) -> None:
+        super()._say_goodbye(transport, payload)
+        transport.close()
 
 
 async def dial(
@@ -239,7 +209,8 @@ async def dial(
         with anyio.fail_after(timeout):
             await link.opened
     except BaseException:
-        link._transport.abort()
+        if link._transport is not None:
+            link._transport.abort()
         raise
     return link
 
