@@ -11,8 +11,10 @@ from datetime import UTC, datetime, timedelta
 
 import anyio
 
+from kubently import trust
 from kubently.api.metrics import Metrics
 from kubently.auth import (
+    EXECUTOR_CA,
     ApiKeys,
     Blocklist,
     Callers,
@@ -23,6 +25,7 @@ from kubently.auth import (
     Logins,
     Provider,
     Roles,
+    agree,
     open_authority,
     open_peer_trust,
     read_certificates,
@@ -41,7 +44,7 @@ from kubently.broker import (
 from kubently.errors import KubentlyError, StoreUnavailableError
 from kubently.fleet import Fleet, Peers, Registry, joined, new_name
 from kubently.settings import ApiSettings
-from kubently.store import Store, open_store
+from kubently.store import ABSENT, Store, open_store
 from kubently.trust import watching
 from kubently.tunnel import Heartbeat
 from kubently.tunnel.transports.poll_server import Polls
@@ -120,7 +123,7 @@ async def open_services(settings: ApiSettings, *, store: Store | None = None) ->
     try:
         await _load(registry)
         async with (
-            open_auditing(settings.audit, store) as auditing,
+            open_auditing(settings.audit, store, make_context=trust.Keeper(settings.audit.trust).context) as auditing,
             anyio.create_task_group() as tasks,
             contextlib.AsyncExitStack() as stack,
         ):
@@ -194,15 +197,25 @@ async def _joined(
     settings: ApiSettings, store: Store, fleet: Fleet, registry: Registry
 ) -> contextlib.AbstractAsyncContextManager[Peers]:
     assert settings.peer_listen is not None
+    peer_trust = await open_peer_trust(store, settings.peer_ca, new_name(), now=time.time)
+    executor_ca = await store.get(EXECUTOR_CA)
+
+    async def restore() -> None:
+        if settings.peer_ca is None:
+            await agree(store, peer_trust)
+        if executor_ca is not None:
+            await store.put(EXECUTOR_CA, executor_ca, expected=ABSENT)
+
     return joined(
         fleet,
         registry,
         store,
-        await open_peer_trust(store, settings.peer_ca, new_name(), now=time.time),
+        peer_trust,
         listen=settings.peer_listen,
         advertised=settings.peer_address,
         stamp=lambda caller, cluster: narrowing.caller_fields(caller.principal, cluster, caller.request_id),
         clock=time.monotonic,
+        restore=restore,
     )
 
 

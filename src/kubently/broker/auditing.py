@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,9 +14,9 @@ import anyio
 from kubently import journal
 from kubently.broker.audit import Audit
 from kubently.broker.audit_log import AuditLog
-from kubently.broker.shipping import Progress, Shipper, StoreTarget, Target
+from kubently.broker.shipping import Progress, Shipper, SinkTarget, StoreTarget, Target
 from kubently.broker.store_journal import StoreJournal
-from kubently.journal import FileJournal, Health, feed, segments
+from kubently.journal import FileJournal, Health, feed, segments, sinks
 from kubently.settings import AuditSettings
 from kubently.store import Store
 
@@ -56,32 +57,43 @@ class _Shipped:
 
 
 @contextlib.asynccontextmanager
-async def open_auditing(settings: AuditSettings, store: Store, sinks: Sequence[Target] = ()) -> AsyncIterator[Auditing]:
-    """Keep the audit log while the block runs. Raises AuditUnavailableError where there can be no journal."""
+async def open_auditing(
+    settings: AuditSettings, store: Store, *, make_context: Callable[[], ssl.SSLContext]
+) -> AsyncIterator[Auditing]:
+    """Keep the audit log while the block runs; *make_context* is for the TLS of sinks.
+
+    Raises AuditUnavailableError where there can be no journal, ConfigError for a sink that is none.
+    """
     kept = AuditLog(store)
-    opened = _in_store(settings, kept, sinks) if settings.folder is None else _in_files(settings, kept, sinks)
-    async with opened as auditing:
-        yield auditing
+    outside = [sinks.open_sink(url, headers=settings.sink_headers, make_context=make_context) for url in settings.sinks]
+    targets = [SinkTarget(sink) for sink in outside]
+    opened = _in_store(settings, kept, targets) if settings.folder is None else _in_files(settings, kept, targets)
+    try:
+        async with opened as auditing:
+            yield auditing
+    finally:
+        for sink in outside:
+            sink.close()
 
 
 @contextlib.asynccontextmanager
-async def _in_store(settings: AuditSettings, kept: AuditLog, sinks: Sequence[Target]) -> AsyncIterator[Auditing]:
+async def _in_store(settings: AuditSettings, kept: AuditLog, others: Sequence[Target]) -> AsyncIterator[Auditing]:
     log.info("audit records are kept in the store alone", extra={"hint": "KUBENTLY_AUDIT_DIR names a journal's folder"})
     direct = StoreJournal(kept, now=_now, fail_closed=settings.fail_closed)
-    shippers = [Shipper(sink, direct.feed, folder=None, sequence=direct.feed.last) for sink in sinks]
+    shippers = [Shipper(target, direct.feed, folder=None, sequence=direct.feed.last) for target in others]
     direct.on_written = lambda: _wake(shippers)
     async with _shipping(shippers, lambda: (direct.replica, direct.feed.last(), direct.head)):
         yield Auditing(Audit(direct, kept, now=_now), direct.health, lambda: _progress(shippers))
 
 
 @contextlib.asynccontextmanager
-async def _in_files(settings: AuditSettings, kept: AuditLog, sinks: Sequence[Target]) -> AsyncIterator[Auditing]:
+async def _in_files(settings: AuditSettings, kept: AuditLog, others: Sequence[Target]) -> AsyncIterator[Auditing]:
     assert settings.folder is not None
     limits = segments.Limits(settings.segment_bytes, settings.segments)
     found = segments.open_segments(settings.folder, now=_now, limits=limits)
     _say_what_was_found(found)
     files = FileJournal(found, now=_now, fail_closed=settings.fail_closed, patience=settings.patience)
-    targets = (StoreTarget(kept, files.replica), *sinks)
+    targets = (StoreTarget(kept, files.replica), *others)
     shippers = [
         Shipper(target, feed.FileFeed(found.folder), folder=found.folder, sequence=lambda: files.sequence)
         for target in targets

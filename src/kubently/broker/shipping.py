@@ -20,7 +20,7 @@ import anyio.to_thread
 
 from kubently.broker.audit_log import AuditLog
 from kubently.errors import KubentlyError
-from kubently.journal import feed
+from kubently.journal import feed, sinks
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +70,23 @@ class StoreTarget:
         last = max(mine, default=0)
         # An emptied store has nothing of ours: it gets again what the journal holds.
         return last if last or not found else remembered
+
+
+class SinkTarget:
+    """A sink outside, in threads."""
+
+    def __init__(self, sink: sinks.Sink) -> None:
+        self.name = sink.name
+        self._sink = sink
+
+    async def deliver(self, lines: Numbered) -> None:
+        """See `Target.deliver`."""
+        # Given up when the process ends: the next run delivers it again.
+        await anyio.to_thread.run_sync(self._sink.send, lines, abandon_on_cancel=True)
+
+    async def position(self, remembered: int) -> int:
+        """See `Target.position`."""
+        return remembered
 
 
 @dataclass(slots=True)
