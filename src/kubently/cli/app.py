@@ -30,7 +30,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "token": ("kubently.cli.commands.token:token", "Make, rotate, revoke and list executor tokens."),
     "key": ("kubently.cli.commands.key:key", "Make, revoke and list API keys."),
     "session": ("kubently.cli.commands.login:session", "List and revoke people's sessions."),
-    "audit": ("kubently.cli.commands.audit:audit", "Read the audit log."),
+    "audit": ("kubently.cli.commands.audit:audit", "Read, verify and export the audit log."),
     "profile": ("kubently.cli.commands.profile:profile", "Name API endpoints and choose one."),
     "completion": ("kubently.cli.commands.completion:completion", "Print a shell completion script."),
 }

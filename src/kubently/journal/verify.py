@@ -7,9 +7,10 @@ together, and some twice: each is known by its replica and sequence number.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from kubently.errors import JournalBrokenError, NotFoundError
 from kubently.journal import records, segments
@@ -46,8 +47,8 @@ class Verdict:
     unended: set[str] = field(default_factory=set)
     """Requests whose end is not among the lines: they run, or their process died and has not started again."""
     broken: Break | None = None
+    _hashes: dict[int, str] = field(default_factory=dict)
     _pruned: tuple[int, str] | None = None
-    _complete: bool = False
 
     @property
     def holds(self) -> bool:
@@ -58,6 +59,26 @@ class Verdict:
     def is_from_the_beginning(self) -> bool:
         """Whether the chain's very first line is there, or the chain itself says that older ones were removed."""
         return self.began == records.BEGINNING or self._pruned == (self.first - 1, self.began)
+
+    def has(self, sequence: int, digest: str) -> bool:
+        """Whether the line is there that an anchor, kept elsewhere, names."""
+        return self._hashes.get(sequence) == digest
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it, as JSON."""
+        return {
+            "replica": self.replica,
+            "holds": self.holds,
+            "broken": {"where": self.broken.where, "reason": self.broken.reason} if self.broken else None,
+            "first": self.first,
+            "last": self.last,
+            "lines": self.lines,
+            "head": self.head,
+            "from_the_beginning": self.is_from_the_beginning,
+            "repaired": self.repaired,
+            "interrupted": self.interrupted,
+            "unended": sorted(self.unended),
+        }
 
     def take(self, line: Line, where: str) -> None:
         """The next line of the chain; after a break, lines are no longer looked at."""
@@ -74,6 +95,7 @@ class Verdict:
                 self.broken = Break(where, f"line {line.sequence} does not follow what it claims to")
                 return
         self.last, self.head = line.sequence, line.hash
+        self._hashes[line.sequence] = line.hash
         self.lines += 1
         self._learn(line)
 
@@ -132,19 +154,6 @@ def verify_path(path: Path) -> list[Verdict]:
     if not folders:
         raise NotFoundError(f"there is no journal in {path}", hint="KUBENTLY_AUDIT_DIR of the API names it")
     return [_verify_journal(folder) for folder in folders]
-
-
-def check_anchor(verdicts: Sequence[Verdict], lines: Iterable[bytes], sequence: int, digest: str) -> bool:
-    """Whether a line with that sequence number and hash is there; an anchor is such a pair, kept elsewhere."""
-    del verdicts
-    for raw in lines:
-        try:
-            line = records.read(raw)
-        except JournalBrokenError:
-            continue
-        if line.sequence == sequence and line.hash == digest:
-            return True
-    return False
 
 
 def _verify_journal(folder: Path) -> Verdict:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.unit.cli.fake import Answer, Lines, fake_api, problem, run
 
+from kubently.journal import Chain, Record
 from kubently.schema import Blind, ClusterDiagnosis, Coverage, Diagnosis, Evidence, Finding, ResourceRef, Severity
 
 CLUSTERS: list[dict[str, Any]] = [
@@ -142,6 +144,61 @@ def test_empty_audit_prints_nothing() -> None:
     rows, as_json = shown("/api/v1/audit?after=-50&limit=50", {"records": [], "position": 0}, "audit")
 
     assert (rows, as_json) == ([], "")
+
+
+def test_audit_filters_are_the_apis() -> None:
+    query = "after=-5&limit=5&cluster=prod&outcome=exited+1&since=2026-01-31T00%3A00%3A00%2B00%3A00"
+
+    rows, _ = shown(
+        f"/api/v1/audit?{query}",
+        {"records": [RECORD], "position": 9},
+        *("audit", "-n", "5", "--cluster", "prod", "--outcome", "exited 1", "--since", "2026-01-31"),
+    )
+
+    assert len(rows) == 2
+
+
+LINES = [Chain("a1").add(Record("x", datetime(2026, 1, 2, tzinfo=UTC), "denied", "key:ci", "prod", "command", "get"))]
+PAGES: dict[tuple[str, str], Answer] = {
+    ("GET", "/api/v1/audit/lines?after=0&limit=1000"): (200, {"lines": [LINES[0].decode()], "position": 16}),
+    ("GET", "/api/v1/audit/lines?after=16&limit=1000"): (200, {"lines": [], "position": 16}),
+}
+
+
+def test_audit_export_prints_lines_that_verify(tmp_path: Path) -> None:
+    with fake_api(PAGES) as api:
+        exported = api.run("audit", "export")
+        by_api = api.run("audit", "verify", "--api")
+    (tmp_path / "lines").write_text(exported.stdout)
+    verified = run("audit", "verify", str(tmp_path / "lines"))
+
+    assert (exported.stdout, exported.stderr) == (LINES[0].decode() + "\n", "position 16\n")
+    assert (verified.exit_code, by_api.exit_code) == (0, 0)
+    assert verified.stdout == by_api.stdout
+    assert verified.stdout.startswith("holds   replica a1: lines 1 to 1, head ")
+
+
+def test_audit_verify_names_the_broken_place(tmp_path: Path) -> None:
+    (tmp_path / "lines").write_bytes(LINES[0].replace(b'"prod"', b'"test"') + b"\n")
+
+    verified = run("audit", "verify", str(tmp_path / "lines"))
+
+    assert verified.exit_code == 1
+    assert (
+        verified.stdout
+        == f"BROKEN  unknown replica: {tmp_path}/lines:1: it was changed: its hash does not fit what it says\n"
+    )
+
+
+def test_audit_verify_wants_its_anchors(tmp_path: Path) -> None:
+    (tmp_path / "lines").write_bytes(LINES[0] + b"\n")
+    head = json.loads(LINES[0])["hash"]
+
+    there = run("audit", "verify", "--anchor", f"1:{head}", str(tmp_path / "lines"))
+    cut = run("audit", "verify", "--anchor", f"2:{head}", str(tmp_path / "lines"), "-o", "json")
+
+    assert (there.exit_code, cut.exit_code) == (0, 1)
+    assert "is not there" in cut.stderr and json.loads(cut.stdout)[0]["holds"]
 
 
 TOKEN = {"cluster": "prod", "token": "t0ken"}
