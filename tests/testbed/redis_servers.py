@@ -25,12 +25,10 @@ import signal
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 
-from kubently import trust
-from tests.testbed import binaries
+from tests.testbed import binaries, pki
 from tests.testbed.processes import Process, free_ports, until
 
 START_TIMEOUT = 20.0
@@ -64,7 +62,7 @@ class RedisServer:
 
     @property
     def ca(self) -> Path:
-        """The CA of its certificate, where it speaks TLS."""
+        """The CA of its certificate, where it speaks TLS; tls.crt and tls.key beside it are good for a client too."""
         return self.folder / "ca.crt"
 
     def start(self) -> None:
@@ -118,9 +116,10 @@ class RedisServer:
         if not self.tls:
             return [*words, "--port", str(self.port)]
         if not self.ca.exists():
-            authority = trust.make_authority("redis")
-            pair = trust.issue(authority, ["localhost", "127.0.0.1"], lifetime=timedelta(days=1))
-            pair.write(self.folder / "tls.crt", self.folder / "tls.key")
+            authority = pki.Authority("redis-ca")
+            cert, key = authority.issue("redis", names=["localhost", "127.0.0.1"])
+            pki.write(self.folder / "tls.key", key)
+            pki.write(self.folder / "tls.crt", cert)
             self.ca.write_bytes(authority.cert)
         words += ["--port", "0", "--tls-port", str(self.port), "--tls-auth-clients", "no"]
         for option, name in (("cert", "tls.crt"), ("key", "tls.key"), ("ca-cert", "ca.crt")):
@@ -192,7 +191,10 @@ class SentinelGroup:
         self.wait_moved(before)
 
     def wait_moved(self, before: int) -> None:
-        """Wait until the master is another one than that at port *before*, and takes writes."""
+        """Wait until the master is another one than that at port *before*.
+
+        The sentinel makes a replica of that one ten seconds later: so long it takes writes, which are lost.
+        """
         until(lambda: self.master.port != before, "another master")
         until(lambda: "role:master" in self.master.cli("INFO", "replication"), "it is one")
 
@@ -243,10 +245,12 @@ class RedisCluster:
     SIZE = 3
     SLOTS = 16384
 
-    def __init__(self, folder: Path, *, password: str = "") -> None:
-        options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
+    def __init__(self, folder: Path, *, password: str = "", options: Sequence[str] = ()) -> None:
+        options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000", *options)
+        self._bus = free_ports(self.SIZE)
         self.nodes = [
-            RedisServer(folder / f"node-{number}", password=password, options=options) for number in range(self.SIZE)
+            RedisServer(folder / f"node-{number}", password=password, options=(*options, "--cluster-port", str(port)))
+            for number, port in enumerate(self._bus)
         ]
 
     def __enter__(self) -> RedisCluster:
@@ -268,7 +272,7 @@ class RedisCluster:
         for number, node in enumerate(self.nodes):
             first, after = (self.SLOTS * n // self.SIZE for n in (number, number + 1))
             node.cli("CLUSTER", "ADDSLOTSRANGE", str(first), str(after - 1))
-            node.cli("CLUSTER", "MEET", "127.0.0.1", str(self.nodes[0].port))
+            node.cli("CLUSTER", "MEET", "127.0.0.1", str(self.nodes[0].port), str(self._bus[0]))
         until(self._agrees, "the cluster's nodes agree", every=0.05)
 
     def kill(self) -> None:

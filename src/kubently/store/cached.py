@@ -11,8 +11,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 from kubently.errors import StoreUnavailableError
-from kubently.store.base import Entry
-from kubently.store.redis import RedisStore
+from kubently.store.base import Entry, Store
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +80,7 @@ class CachedStore:
 
     def __init__(
         self,
-        store: RedisStore,
+        store: Store,
         cache: ReadCache,
         *,
         prefixes: tuple[str, ...],
@@ -100,7 +99,6 @@ class CachedStore:
         """See `Store.get`; a value of before where the store cannot be reached, within the grace."""
         if not key.startswith(self._prefixes):
             return await self._store.get(key)
-        self._store.listen()
         now = self._clock()
         kept = self._cache.look(key)
         if kept and now - kept.at < FRESH:

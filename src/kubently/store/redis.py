@@ -136,13 +136,8 @@ class RedisStore:
 
     def subscribe(self, prefix: str) -> AsyncIterator[str]:
         """See `Store.subscribe`."""
-        self.listen()
+        self._listen()
         return self._hints.subscribe(prefix)
-
-    def listen(self) -> None:
-        """Begin to hear other processes, which the first subscription does else. Idempotent."""
-        if not self._closed:
-            self._remote.start()
 
     async def aclose(self) -> None:
         """See `Store.aclose`."""
@@ -183,8 +178,7 @@ class RedisStore:
     async def _do(self, work: Callable[[], Awaitable[T]], *, again: bool = False) -> T:
         """What *work* gives; with *again*, a second attempt after a connection that was lost. Raises
         StoreUnavailableError."""
-        if self._closed:
-            raise StoreUnavailableError("the store is closed")
+        self._listen()
         try:
             with anyio.CancelScope(shield=True):
                 async with asyncio.timeout(DEADLINE), self._slots:
@@ -201,6 +195,12 @@ class RedisStore:
             if not again or isinstance(error, exceptions.AuthenticationError | exceptions.BusyLoadingError):
                 raise
         return await work()
+
+    def _listen(self) -> None:
+        """Hear other processes from the first use on, whether somebody subscribes or not: the cache does."""
+        if self._closed:
+            raise StoreUnavailableError("the store is closed")
+        self._remote.start()
 
     def _on_hint(self, key: str) -> None:
         self._heard(key)

@@ -5,11 +5,13 @@ They never try again by themselves: whether a write may be repeated is not their
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, cast
 
 from redis import asyncio as aio
+from redis import exceptions
 from redis.asyncio import cluster, connection, sentinel
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -83,6 +85,19 @@ class Client:
         for words in commands:
             pipeline.execute_command(*words)
         return cast("Sequence[Any]", await pipeline.execute())
+
+    async def has_moved(self) -> bool:
+        """Whether the sentinels name another master than before; connections to that one are given up then."""
+        if self._sentinel is None:
+            return False
+        pool: Any = self._redis.connection_pool
+        before = pool.master_address
+        with contextlib.suppress(exceptions.RedisError):  # who has a connection needs no sentinel
+            await pool.get_master_address()
+        if before is None or pool.master_address == before:
+            return False
+        await pool.update_active_connections_for_reconnect()
+        return True
 
     async def masters(self) -> Sequence[Any]:
         """What to pass as *node*: each server that has keys."""

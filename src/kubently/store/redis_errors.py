@@ -62,18 +62,20 @@ _MEANINGS = (
              "is a cluster that is down: a part of its slots has no node", "look at CLUSTER INFO of its nodes"),
     _Meaning("cluster-down", _is(exceptions.RedisClusterException), "is no cluster that can be reached",
              "check that a node answers, and that it runs in cluster mode"),
-    _Meaning("wrong-kind", _says("MOVED", "WRONGTYPE"), "holds its keys in another way than the URL says",
-             "use redis+cluster:// for a cluster"),
+    _Meaning("wrong-kind", _is(exceptions.AskError, exceptions.MovedError), "is a node of a cluster",
+             "use redis+cluster:// and name some of its nodes"),
     _Meaning("wrong-database", _says("Invalid Database", "DB index"), "has no database of that number",
              "correct the number at the end of KUBENTLY_STORE", 5),
     _Meaning("too-many-clients", _says("max number of clients"), "has too many clients", "raise its maxclients"),
     _Meaning("timeout", _is(exceptions.TimeoutError, TimeoutError),
-             f"did not answer within {COMMAND_TIMEOUT:g} s", "look at its load, and at the network"),
+             f"did not answer within {COMMAND_TIMEOUT:g} s",
+             "look at its load and at the network; rediss:// is for a port with TLS"),
     _Meaning("not-found", _is(socket.gaierror), "is at a name that is not found", "check the host in KUBENTLY_STORE"),
     _Meaning("refused", _is(ConnectionRefusedError), "cannot be reached: nothing listens there",
              "start it, or correct KUBENTLY_STORE"),
     _Meaning("connection-lost", _is(exceptions.ConnectionError, OSError), "cannot be reached: the connection was lost",
-             "look at its log; rediss:// is for a port with TLS, redis:// for one without"),
+             "look at its log; rediss:// is for a port with TLS, redis:// for one without; one that wants a client "
+             "certificate needs KUBENTLY_STORE_CLIENT_CERT"),
 )  # fmt: skip
 
 
@@ -98,7 +100,7 @@ def _of_tls(error: ssl.SSLError, target: RedisTarget) -> StoreUnavailableError:
     message = found.message.replace(f"https://{host}:{port}", "its end")
     hint = found.hint.replace("KUBENTLY_CA_CERT", "KUBENTLY_STORE_CA_CERT").replace("the API's", "the store's")
     hint = hint.replace("KUBENTLY_CLIENT_", "KUBENTLY_STORE_CLIENT_").replace("http://", "redis://")
-    return _made(found.code, f"cannot be trusted or spoken to: {message}", hint, 5, target)
+    return _made(found.code, f"cannot be used over TLS: {message}", hint, 5, target)
 
 
 def _made(reason: str, what: str, hint: str, retry_after: float, target: RedisTarget) -> StoreUnavailableError:

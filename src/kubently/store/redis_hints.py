@@ -19,6 +19,9 @@ log = logging.getLogger(__name__)
 
 PING_AFTER = 5.0
 """Seconds of silence after which it is asked whether the other end is there; twice as many end the connection."""
+LOOK_EVERY = 1.0
+"""Seconds between two questions to the sentinels, where there are some, who is master: one that was demoted may take
+writes for some seconds more, which are lost."""
 FIRST_PAUSE = 0.1
 LAST_PAUSE = 2.0
 """Seconds between two attempts to connect; each doubles the pause."""
@@ -78,16 +81,18 @@ class RemoteHints:
             await connection.disconnect(nowait=True)
 
     async def _hear(self, connection: Connection) -> None:
-        is_asked = False
+        silent = 0
         while True:
-            message = await connection.read_response(timeout=PING_AFTER)
-            if message is None and is_asked:
+            message = await connection.read_response(timeout=LOOK_EVERY)
+            silent = 0 if message else silent + 1
+            if silent * LOOK_EVERY >= 2 * PING_AFTER:
                 raise TimeoutError
-            if message is None:
+            if silent * LOOK_EVERY >= PING_AFTER:
                 await connection.send_command("PING")
-            is_asked = message is None
             if message and message[0] == b"message":
                 self._take(message[2].decode(errors="replace"))
+            if await self._client.has_moved():
+                raise ConnectionResetError("there is another master")
 
     def _take(self, text: str) -> None:
         sender, _, key = text.partition(" ")
