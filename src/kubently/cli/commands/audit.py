@@ -22,32 +22,28 @@ from kubently.journal import verify as chains
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-class Instant(click.ParamType):
-    """A time, or how long ago: 2026-01-31, 2026-01-31T12:00:00Z, 90m, 2d."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """ISO 8601 with a zone; without one it is UTC."""
-        if match := re.fullmatch(r"(\d{1,6})([smhd])", value):
-            return (datetime.now(UTC) - timedelta(seconds=int(match[1]) * _UNITS[match[2]])).isoformat()
-        try:
-            instant = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is no time: 2026-01-31T12:00:00Z, or 2h for two hours ago", param, ctx)
-        return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).isoformat()
+def _instant(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """ISO 8601 with a zone, UTC without one; from a time, or from how long ago: 90m, 2d."""
+    if value is None:
+        return None
+    if match := re.fullmatch(r"(\d{1,6})([smhd])", value):
+        return (datetime.now(UTC) - timedelta(seconds=int(match[1]) * _UNITS[match[2]])).isoformat()
+    try:
+        instant = datetime.fromisoformat(value)
+    except ValueError:
+        message = f"{value!r} is no time: 2026-01-31T12:00:00Z, or 2h for two hours ago"
+        raise click.BadParameter(message, ctx, parameter) from None
+    return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).isoformat()
 
 
-class Anchor(click.ParamType):
-    """SEQUENCE:HASH of a line."""
-
-    name = "sequence:hash"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, str]:
-        """The two."""
-        if not (match := re.fullmatch(r"(\d{1,18}):([0-9a-f]{64})", value)):
-            self.fail("it is the sequence number and the hash of a line, as `audit head` in the API's log", param, ctx)
-        return int(match[1]), match[2]
+def _anchors(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[int, str], ...]:
+    """Sequence numbers and hashes."""
+    matches = [re.fullmatch(r"(\d{1,18}):([0-9a-f]{64})", value) for value in values]
+    if not all(matches):
+        raise click.BadParameter(
+            "it is SEQUENCE:HASH of a line, as the API's log tells of its audit head", ctx, parameter
+        )
+    return tuple((int(match[1]), match[2]) for match in matches if match)
 
 
 @click.group(invoke_without_command=True)
@@ -58,11 +54,11 @@ class Anchor(click.ParamType):
 @click.option("--action", help="Only this: command, kubernetes, diagnose, login, token.create, ...")
 @click.option("--outcome", help='Only what ended so, or begins so: "exited", "exited 1", command-denied, interrupted.')
 @click.option("--request-id", help="Only of this request.")
-@click.option("--since", type=Instant(), help="From this time on, or since so long: 2h.")
-@click.option("--until", type=Instant(), help="Before this time.")
+@click.option("--since", metavar="TIME", callback=_instant, help="From this time on, or since so long: 2h.")
+@click.option("--until", metavar="TIME", callback=_instant, help="Before this time.")
 @output_option
 @pass_state
-def audit(state: State, *, last: int, follow: bool, **filters: str | None) -> None:
+def audit(state: State, /, *, last: int, follow: bool, **filters: str | None) -> None:
     """Read the audit log: who asked what where, and how it ended."""
     if click.get_current_context().invoked_subcommand is not None:
         return
@@ -81,7 +77,14 @@ def audit(state: State, *, last: int, follow: bool, **filters: str | None) -> No
 @audit.command()
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path, exists=True))
 @click.option("--api", "by_api", is_flag=True, help="Verify what the API's store has, of all replicas.")
-@click.option("--anchor", "anchors", multiple=True, type=Anchor(), help="A line that must be there; repeatable.")
+@click.option(
+    "--anchor",
+    "anchors",
+    multiple=True,
+    metavar="SEQUENCE:HASH",
+    callback=_anchors,
+    help="A line that must be there; repeatable.",
+)
 @output_option
 @pass_state
 def verify(state: State, paths: tuple[Path, ...], *, by_api: bool, anchors: tuple[tuple[int, str], ...]) -> None:
