@@ -7,7 +7,7 @@ import sys
 import anyio
 import uvloop
 
-from benchmarks import credential, enrolment, idle, kubernetes, machine, native, overhead
+from benchmarks import credential, enrolment, idle, kubernetes, machine, native, overhead, replicas
 
 
 def main() -> None:
@@ -18,6 +18,7 @@ def main() -> None:
     anyio.run(native.run, 20 if quick else 100, backend_options={"use_uvloop": True})
     credential.run(10 if quick else 50)
     uvloop.run(kubernetes.run(quick=quick))
+    uvloop.run(replicas.run(quick=quick))
     anyio.run(idle.run, 1000, backend_options={"use_uvloop": True})
     anyio.run(enrolment.run, 1000, backend_options={"use_uvloop": True})
     print(machine.describe())

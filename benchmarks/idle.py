@@ -36,8 +36,11 @@ async def answer(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @contextlib.contextmanager
-def api_process(clusters: int, *, store: str = ""):  # type: ignore[no-untyped-def]
-    """A real API process with a token for each cluster, and a *store* of its own choice; gives its process and port."""
+def api_process(clusters: int, *, store: str = "", **more: str):  # type: ignore[no-untyped-def]
+    """A real API process with a token for each cluster, and a *store* of its own choice; gives its process and port.
+
+    *more* is for its environment.
+    """
     with tempfile.TemporaryDirectory() as folder:
         port = machine.free_port()
         for i in range(clusters):
@@ -49,6 +52,7 @@ def api_process(clusters: int, *, store: str = ""):  # type: ignore[no-untyped-d
             "KUBENTLY_EXECUTOR_TOKENS_DIR": folder,
             "KUBENTLY_LOG_LEVEL": "error",
             **({"KUBENTLY_STORE": store} if store else {}),
+            **more,
         }
         process = subprocess.Popen([sys.executable, "-m", "kubently.main", "api"], env=env)
         try:

@@ -256,7 +256,7 @@ class StoreSettings:
 class LimitSettings:
     """How much one replica of the API does at once; what is over a limit gets 429 and the limit's name."""
 
-    commands_per_cluster: int = 32
+    commands_per_cluster: int = 64
     """``KUBENTLY_MAX_COMMANDS_PER_CLUSTER``: commands that run at once on one cluster."""
     requests_per_cluster: int = 448
     """``KUBENTLY_MAX_REQUESTS_PER_CLUSTER``: Kubernetes requests to one cluster at once, watches among them. A session
@@ -277,7 +277,7 @@ class LimitSettings:
     def from_env(cls, environ: Environ) -> LimitSettings:
         """Read from *environ*. Raises ConfigError that names the variable."""
         return cls(
-            commands_per_cluster=int(_number(environ, "KUBENTLY_MAX_COMMANDS_PER_CLUSTER", 32, low=1, high=10_000)),
+            commands_per_cluster=int(_number(environ, "KUBENTLY_MAX_COMMANDS_PER_CLUSTER", 64, low=1, high=10_000)),
             requests_per_cluster=int(_number(environ, "KUBENTLY_MAX_REQUESTS_PER_CLUSTER", 448, low=1, high=10_000)),
             requests=int(_number(environ, "KUBENTLY_MAX_REQUESTS", 8192, low=1, high=1_000_000)),
             requests_per_key=int(_number(environ, "KUBENTLY_MAX_REQUESTS_PER_KEY", 1024, low=1, high=1_000_000)),

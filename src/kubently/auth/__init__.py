@@ -2,6 +2,7 @@
 
 from kubently.auth import grants
 from kubently.auth.api_keys import ApiKeys
+from kubently.auth.authority import STORED as EXECUTOR_CA
 from kubently.auth.authority import open_authority, read_certificates
 from kubently.auth.blocklist import Blocklist
 from kubently.auth.callers import Callers
@@ -11,10 +12,11 @@ from kubently.auth.identities import PROOF_TIMEOUT, Admitted, Identities, Posses
 from kubently.auth.kube_tokens import KubeTokens
 from kubently.auth.logins import Logins
 from kubently.auth.oidc import Provider
-from kubently.auth.peers import Caller, PeerTrust, open_peer_trust
+from kubently.auth.peers import Caller, PeerTrust, agree, open_peer_trust
 from kubently.auth.roles import Roles
 
 __all__ = [
+    "EXECUTOR_CA",
     "PROOF_TIMEOUT",
     "Admitted",
     "ApiKeys",
@@ -30,6 +32,7 @@ __all__ = [
     "Possession",
     "Provider",
     "Roles",
+    "agree",
     "grants",
     "open_authority",
     "open_peer_trust",

@@ -31,6 +31,7 @@ FRESH = 30.0
 """Seconds for which a word counts, and by which two replicas' clocks may differ."""
 LIFETIME = timedelta(days=3650)
 """Of a replica's own certificate, whose key lives in its memory only."""
+MAX_AUTHORITIES = 3
 MAX_REMEMBERED = 200_000
 """Words that are remembered so that none counts twice; more within a minute are refused."""
 
@@ -49,28 +50,26 @@ class PeerTrust:
 
     def __init__(self, authority: trust.Pair, replica: str, *, now: Callable[[], float]) -> None:
         self.replica = replica
-        self._authority = authority
+        self.listening = _context(ssl.PROTOCOL_TLS_SERVER)
+        """For the listener: only replicas get in."""
+        self.dialling = _context(ssl.PROTOCOL_TLS_CLIENT)
+        """With the other replica's name as ``server_hostname``, nobody else can answer."""
         self._now = now
-        self._own = trust.issue(authority, [replica], lifetime=LIFETIME, for_clients=True)
-        self._secret = hmac.digest(hashlib.sha256(authority.key).digest(), b"kubently peer request", hashlib.sha256)
+        self._secrets: list[bytes] = []
+        """The newest first."""
         self._heard: dict[bytes, float] = {}
         """Words that counted, the oldest first, and until when they would."""
+        self.adopt(authority)
 
-    def server_context(self) -> ssl.SSLContext:
-        """For the listener: only replicas get in."""
-        return self._context(ssl.PROTOCOL_TLS_SERVER)
-
-    def client_context(self) -> ssl.SSLContext:
-        """For dialling; with the other replica's name as ``server_hostname``, nobody else can answer."""
-        return self._context(ssl.PROTOCOL_TLS_CLIENT)
-
-    def _context(self, protocol: int) -> ssl.SSLContext:
-        context = ssl.SSLContext(protocol)
-        context.minimum_version = ssl.TLSVersion.TLSv1_3
-        context.verify_mode = ssl.CERT_REQUIRED
-        context.load_verify_locations(cadata=self._authority.cert.decode())
-        self._own.load_into(context)
-        return context
+    def adopt(self, authority: trust.Pair) -> None:
+        """Go over to another CA; what the earlier ones signed counts too. Raises ValueError for one that is none."""
+        own = trust.issue(authority, [self.replica], lifetime=LIFETIME, for_clients=True)
+        for context in (self.listening, self.dialling):
+            context.load_verify_locations(cadata=authority.cert.decode())
+            own.load_into(context)
+        secret = hmac.digest(hashlib.sha256(authority.key).digest(), b"kubently peer request", hashlib.sha256)
+        self._secrets = [secret, *self._secrets][:MAX_AUTHORITIES]
+        self.authority = authority
 
     def vouch(self, caller: Caller, cluster: ClusterId) -> bytes:
         """A word about *caller* for one request to *cluster*."""
@@ -83,12 +82,12 @@ class PeerTrust:
             "nonce": secrets.token_hex(16),
         }
         payload = base64.b64encode(json.dumps(word).encode())
-        return payload + b"." + hmac.digest(self._secret, payload, hashlib.sha256).hex().encode()
+        return payload + b"." + _mac(self._secrets[0], payload)
 
     def hear(self, word: bytes, cluster: ClusterId) -> Caller:
         """Whom *word* is about. Raises PermissionDeniedError, also where the caller has no such right there."""
         payload, _, mac = word.partition(b".")
-        if not hmac.compare_digest(hmac.digest(self._secret, payload, hashlib.sha256).hex().encode(), mac):
+        if not any(hmac.compare_digest(_mac(secret, payload), mac) for secret in self._secrets):
             raise PermissionDeniedError("a replica's word about a caller is not signed by this installation")
         told = json.loads(base64.b64decode(payload))  # ours, so it is as we write it
         if told["cluster"] != cluster:
@@ -111,6 +110,17 @@ class PeerTrust:
         if mac in self._heard or len(self._heard) >= MAX_REMEMBERED:
             raise PermissionDeniedError("a replica's word about a caller came twice")
         self._heard[mac] = now + 2 * FRESH
+
+
+def _context(protocol: int) -> ssl.SSLContext:
+    context = ssl.SSLContext(protocol)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def _mac(secret: bytes, payload: bytes) -> bytes:
+    return hmac.digest(secret, payload, hashlib.sha256).hex().encode()
 
 
 def _caller(told: dict[str, Any]) -> Caller:
@@ -136,16 +146,28 @@ async def open_peer_trust(
                 f"the replicas' CA {files[0]} with the key {files[1]} cannot be used: {error}",
                 hint="both must be PEM, readable, and belong together; the key ECDSA",
             ) from error
+    return PeerTrust(await _stored(store, trust.make_authority("kubently replicas")), replica, now=now)
+
+
+async def agree(store: Store, peers: PeerTrust) -> None:
+    """Be of one CA with the other replicas, should the store have been emptied. Raises StoreError."""
+    found = await _stored(store, peers.authority)
+    if found != peers.authority:
+        peers.adopt(found)
+
+
+async def _stored(store: Store, otherwise: trust.Pair) -> trust.Pair:
+    """The CA of the store, which is *otherwise* where it has none."""
+    record = json.dumps({"cert": otherwise.cert.decode(), "key": otherwise.key.decode()}).encode()
     stored = await store.get(STORED)
     if stored is None:
-        made = trust.make_authority("kubently replicas")
-        record = {"cert": made.cert.decode(), "key": made.key.decode()}
-        await store.put(STORED, json.dumps(record).encode(), expected=ABSENT)
-        stored = await store.get(STORED)
+        stored = record if await store.put(STORED, record, expected=ABSENT) else await store.get(STORED)
     try:
-        record = json.loads(stored or b"")
-        return PeerTrust(trust.Pair(record["cert"].encode(), record["key"].encode()), replica, now=now)
-    except (ValueError, KeyError, TypeError, AssertionError) as error:
+        told = json.loads(stored or b"")
+        pair = trust.Pair(told["cert"].encode(), told["key"].encode())
+        trust.issue(pair, ["trial"])
+    except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
         raise StoreError(
             f"the replicas' CA in the store is broken: {error}", hint=f"remove the key {STORED}"
         ) from error
+    return pair

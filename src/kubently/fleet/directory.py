@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import logging
 import random
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -40,6 +41,8 @@ LEASE_TTL = 3600.0
 READ_REPLICAS_EVERY = 10.0
 READ_LEASES_EVERY = 60.0
 """Seconds between two readings of all of them, which find what no hint told."""
+LOOK_UP_TIMEOUT = 1.0
+MAX_STALE = 10_000
 _WRITERS = 8
 
 
@@ -112,6 +115,8 @@ class Directory:
         """Clusters of which the store should have a lease of ours."""
         self._due: dict[ClusterId, None] = {}
         """Clusters whose lease is to be written, the first that changed first."""
+        self._stale: deque[Lease] = deque(maxlen=MAX_STALE)
+        """Leases to be deleted."""
         self._is_due = anyio.Event()
         self._store_answers = True
 
@@ -163,19 +168,18 @@ class Directory:
         """Ask the store itself who holds *cluster*, where a hint may have been missed; whether that told any news."""
         before = dict(self._leases.get(cluster, {}))
         try:
-            for replica in self.replicas():
-                await self._fetch(f"{LEASES}{cluster}:{replica.name}")
+            with anyio.move_on_after(LOOK_UP_TIMEOUT):
+                for replica in self.replicas():
+                    await self._fetch(f"{LEASES}{cluster}:{replica.name}")
         except KubentlyError:
             return False
         return self._leases.get(cluster, {}) != before
 
-    async def purge(self, lease: Lease) -> None:
-        """Forget a lease that turned out to be stale; where it is not, its owner writes it again."""
+    def purge(self, lease: Lease) -> None:
+        """Forget a lease that turned out to be stale, in the store soon; where it is not, its owner writes it again."""
         self._forget(lease)
-        try:
-            await self._store.delete(lease.key, expected=lease.value)
-        except KubentlyError as error:
-            log.warning("a stale lease stays in the store", extra={"cluster": lease.cluster, "reason": str(error)})
+        self._stale.append(lease)
+        self._is_due.set()
 
     # ------------------------------------------------------------------ told by the fleet
 
@@ -225,9 +229,12 @@ class Directory:
 
     async def _write_in_turn(self) -> None:
         while True:
-            while not self._due:
+            while not self._due and not self._stale:
                 self._is_due = anyio.Event()
                 await self._is_due.wait()
+            if self._stale:
+                await self._delete(self._stale.popleft())
+                continue
             cluster = next(iter(self._due))
             del self._due[cluster]
             try:
@@ -236,6 +243,12 @@ class Directory:
                 log.warning("a lease was not written", extra={"cluster": cluster, "reason": str(error)})
                 await anyio.sleep(random.uniform(0.5, 1.5))
                 self._due.setdefault(cluster)
+
+    async def _delete(self, lease: Lease) -> None:
+        try:
+            await self._store.delete(lease.key, expected=lease.value)
+        except KubentlyError as error:
+            log.warning("a stale lease stays in the store", extra={"cluster": lease.cluster, "reason": str(error)})
 
     async def _write(self, cluster: ClusterId) -> None:
         key, value = f"{LEASES}{cluster}:{self.own.name}", self._describe(cluster)

@@ -71,7 +71,7 @@ class PeerServer:
             server = await asyncio.get_running_loop().create_server(
                 self._arrive,
                 *address,
-                ssl=self._trust.server_context(),
+                ssl=self._trust.listening,
                 ssl_handshake_timeout=HANDSHAKE_TIMEOUT,
             )
         except OSError as error:

@@ -116,7 +116,6 @@ class Peers:
         self._directory = directory
         self._trust = trust
         self._clock = clock
-        self._tls = trust.client_context()
         self._lines: dict[str, _Line] = {}
         self.heartbeat = Heartbeat(clock=clock, ping_after=PING_AFTER, dead_after=DEAD_AFTER)
         self.failures: Counter[str] = Counter()
@@ -130,6 +129,8 @@ class Peers:
         With *instance*, only that run of an executor will do. Raises what the other replica refuses it with.
         """
         for replica, lease in self._directory.holders(cluster):
+            if not self._line(replica).may_be_tried:
+                continue
             for executor in _executors(lease, replica):
                 if instance in ("", executor.instance):
                     stream = await self._ask(replica, lease, executor, fields, caller, end_stream=end_stream)
@@ -171,33 +172,40 @@ class Peers:
         except (OSError, TunnelClosedError, StreamResetError) as error:  # TimeoutError and ssl.SSLError are OSErrors
             self.failures["unreachable"] += 1
             log.warning("another replica cannot be asked", extra={"replica": replica.name, "reason": str(error)})
-            await self._directory.purge(lease)
+            self._directory.purge(lease)
             return None
         if status == MISDIRECTED:
             self.failures["stale"] += 1
-            await self._directory.purge(lease)
+            self._directory.purge(lease)
             return None
         raise problems.from_problem(status, problem)
 
     def _line(self, replica: Replica) -> _Line:
         line = self._lines.get(replica.name)
-        if line is None or line.replica != replica:
+        if line is None:
             living = {other.name for other in self._directory.replicas()}
             for name in [name for name in self._lines if name not in living]:
                 self._lines.pop(name).close("that replica is gone")
-            line = self._lines[replica.name] = _Line(replica, self)
+            line = self._lines[replica.name] = _Line(self)
+        line.replica = replica
         return line
 
 
 class _Line:
     """The connection to one replica, made when it is first wanted."""
 
-    def __init__(self, replica: Replica, peers: Peers) -> None:
-        self.replica = replica
+    replica: Replica
+
+    def __init__(self, peers: Peers) -> None:
         self._peers = peers
         self._session: Session | None = None
         self._connecting = anyio.Lock()
         self._failed_until = 0.0
+
+    @property
+    def may_be_tried(self) -> bool:
+        """Whether it did not fail a moment ago."""
+        return self._peers._clock() >= self._failed_until
 
     async def session(self) -> Session:
         """A session that streams may be opened in. Raises OSError, TunnelClosedError."""
@@ -213,7 +221,7 @@ class _Line:
 
     async def _connect(self) -> Session:
         peers, replica = self._peers, self.replica
-        if peers._clock() < self._failed_until:
+        if not self.may_be_tried:  # while this one waited for its turn
             raise TunnelClosedError(f"{replica.name} could not be reached a moment ago")
         settled = anyio.Event()
         link = StreamLink()
@@ -227,7 +235,7 @@ class _Line:
         try:
             with anyio.fail_after(CONNECT_TIMEOUT):
                 await asyncio.get_running_loop().create_connection(
-                    lambda: link, replica.host, replica.port, ssl=peers._tls, server_hostname=replica.name
+                    lambda: link, replica.host, replica.port, ssl=peers._trust.dialling, server_hostname=replica.name
                 )
                 session.flush()
                 await settled.wait()

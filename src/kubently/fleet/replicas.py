@@ -8,7 +8,7 @@ import random
 import re
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import anyio
 
@@ -50,11 +50,13 @@ async def joined(
     advertised: tuple[str, int] | None,
     stamp: Stamp,
     clock: Callable[[], float],
+    restore: Callable[[], Awaitable[None]],
     spread_every: float = SPREAD_EVERY,
 ) -> AsyncIterator[Peers]:
     """Be the replica that *trust* names while the block runs. Raises ConfigError, StoreError.
 
-    *advertised* is where the others reach it; without it, where it listens, or this host by its name.
+    *advertised* is where the others reach it; without it, where it listens, or this host by its name. *restore* is
+    called now and then, and when the store was emptied, to write back what all replicas must agree on.
     """
     async with anyio.create_task_group() as tasks:
         emptied = _Signal()
@@ -77,7 +79,7 @@ async def joined(
             await directory.join()
             tasks.start_soon(peers.heartbeat.run)
             tasks.start_soon(registry.follow)
-            tasks.start_soon(_reconcile, registry, fleet, emptied)
+            tasks.start_soon(_reconcile, registry, fleet, emptied, restore)
             tasks.start_soon(_spread, fleet, directory, spread_every)
             log.info("one of several replicas", extra={"replica": trust.replica, "port": port})
             try:
@@ -105,13 +107,16 @@ async def _spread(fleet: Fleet, directory: Directory, every: float) -> None:
                 await anyio.sleep(random.uniform(0, 2 / SPREAD_RATE))
 
 
-async def _reconcile(registry: Registry, fleet: Fleet, emptied: _Signal) -> None:
+async def _reconcile(
+    registry: Registry, fleet: Fleet, emptied: _Signal, restore: Callable[[], Awaitable[None]]
+) -> None:
     while True:
         await emptied.wait(READ_LEASES_EVERY * random.uniform(0.9, 1.1))
         try:
+            await restore()
             await registry.reconcile(fleet.connected())
         except KubentlyError as error:
-            log.warning("the clusters' records were not read", extra={"reason": str(error)})
+            log.warning("the clusters' records were not reconciled", extra={"reason": str(error)})
 
 
 class _Signal:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import json
 import ssl
+from pathlib import Path
 
 import pytest
 
 from kubently import trust
-from kubently.auth import Caller, PeerTrust
-from kubently.errors import ClusterNotFoundError, PermissionDeniedError
+from kubently.auth import Caller, PeerTrust, agree, open_peer_trust
+from kubently.errors import ClusterNotFoundError, ConfigError, PermissionDeniedError, StoreError
 from kubently.schema import ClusterId, Limit, Permission, Principal, Role
+from kubently.store import MemoryStore
 
 PROD = ClusterId("prod")
 AUTHORITY = trust.make_authority("tests")
@@ -115,11 +117,58 @@ def test_another_installation_is_a_stranger() -> None:
         pair(clock)[0].hear(stranger.vouch(caller(), PROD), PROD)
 
 
-@pytest.mark.parametrize("side", ["client", "server"])
+@pytest.mark.parametrize("side", ["dialling", "listening"])
 def test_contexts_verify_the_other_side(side: str) -> None:
-    one = PeerTrust(AUTHORITY, "a-1", now=Clock())
-    context = one.client_context() if side == "client" else one.server_context()
+    context: ssl.SSLContext = getattr(PeerTrust(AUTHORITY, "a-1", now=Clock()), side)
 
     assert context.verify_mode is ssl.CERT_REQUIRED
-    assert context.check_hostname is (side == "client")
+    assert context.check_hostname is (side == "dialling")
     assert [cert["subject"] for cert in context.get_ca_certs()] == [((("commonName", "tests"),),)]
+
+
+def test_who_goes_over_to_another_ca_understands_both() -> None:
+    one, other = pair(Clock())
+    before = one.vouch(caller(), PROD)
+    newer = trust.make_authority("tests")
+    other.adopt(newer)
+
+    assert other.hear(before, PROD) == caller()
+    one.adopt(newer)
+    assert other.hear(one.vouch(caller(), PROD), PROD) == caller()
+
+
+@pytest.mark.anyio
+async def test_replicas_agree_on_a_ca_after_the_store_was_emptied() -> None:
+    """One of them started in between, and made a new one."""
+    store, clock = MemoryStore(clock=Clock()), Clock()
+    old = await open_peer_trust(store, None, "a-1", now=clock)
+    await store.delete("peer:authority")
+    new = await open_peer_trust(store, None, "b-2", now=clock)
+
+    await agree(store, old)
+    await agree(store, new)
+
+    assert old.authority == new.authority
+    assert new.hear(old.vouch(caller(), PROD), PROD) == caller()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("value", [b"", b"{}", b'{"cert": "x", "key": "y"}', b"[]", b'{"cert": 1, "key": 2}'])
+async def test_a_broken_ca_in_the_store_is_said_to_be_so(value: bytes) -> None:
+    store = MemoryStore(clock=Clock())
+    await store.put("peer:authority", value)
+
+    with pytest.raises(StoreError, match="replicas' CA in the store is broken"):
+        await open_peer_trust(store, None, "a-1", now=Clock())
+
+
+@pytest.mark.anyio
+async def test_a_ca_from_files(tmp_path: Path) -> None:
+    AUTHORITY.write(tmp_path / "ca.crt", tmp_path / "ca.key")
+    files = tmp_path / "ca.crt", tmp_path / "ca.key"
+    store = MemoryStore(clock=Clock())
+
+    assert (await open_peer_trust(store, files, "a-1", now=Clock())).authority == AUTHORITY
+    files[1].write_text("nothing")
+    with pytest.raises(ConfigError, match="cannot be used"):
+        await open_peer_trust(store, files, "a-1", now=Clock())

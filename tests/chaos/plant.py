@@ -1,0 +1,251 @@
+"""The whole: Redis, three replicas of the API, executors of two clusters, and something in front of the replicas.
+
+Processes are real ones. Where the machine allows it (root, ``ip``, ``nft``) the executors live in a network namespace
+of their own, and a share of the packets that leave and enter it can be lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from tests.chaos import kube_api
+from tests.chaos.balancer import Balancer
+from tests.testbed.processes import Process, free_ports
+from tests.testbed.redis_servers import RedisServer
+
+KUBENTLY = Path(sys.executable).with_name("kubently")
+ADMIN_KEY = "chaos-admin-key-0123456789abcdef"
+CLUSTERS = {"east": 2, "west": 1}
+"""How many executors each cluster has."""
+LOSS = 3
+"""Per cent of packets."""
+
+
+class Network:
+    """A namespace for the executors, joined to this one by a pair of interfaces; absent where it cannot be made."""
+
+    def __init__(self) -> None:
+        number = os.getpid() % 200 + 20
+        self.name, self._link = f"kubently-{os.getpid()}", f"kc{os.getpid() % 100000}"
+        self.host, self._inner = f"10.77.{number}.1", f"10.77.{number}.2"
+        self.missing = self._make()
+        if self.missing:
+            self.host = "127.0.0.1"
+
+    def _make(self) -> str:
+        if os.geteuid() or not shutil.which("ip") or not shutil.which("nft"):
+            return "root, ip and nft are needed"
+        inside = ["ip", "netns", "exec", self.name]
+        steps = (
+            ["ip", "netns", "add", self.name],
+            ["ip", "link", "add", self._link, "type", "veth", "peer", "name", "up0", "netns", self.name],
+            ["ip", "addr", "add", f"{self.host}/24", "dev", self._link],
+            ["ip", "link", "set", self._link, "up"],
+            [*inside, "ip", "addr", "add", f"{self._inner}/24", "dev", "up0"],
+            [*inside, "ip", "link", "set", "up0", "up"],
+            [*inside, "ip", "link", "set", "lo", "up"],
+            [*inside, "nft", "add table inet chaos"],
+            [*inside, "nft", "add chain inet chaos out { type filter hook output priority 0; }"],
+            [*inside, "nft", "add chain inet chaos in { type filter hook input priority 0; }"],
+        )
+        for step in steps:
+            done = subprocess.run(step, capture_output=True, text=True, timeout=10)
+            if done.returncode:
+                return f"{' '.join(step)}: {done.stderr.strip()}"
+        return ""
+
+    @property
+    def prefix(self) -> list[str]:
+        """What stands before a program that is to run inside."""
+        return [] if self.missing else [shutil.which("ip") or "ip", "netns", "exec", self.name]
+
+    def lose(self, port: int, percent: int) -> None:
+        """Lose packets to and from *port* outside, in both directions; 0 ends that."""
+        rule = f"numgen random mod 100 < {percent} drop"
+        words = ["flush chain inet chaos out", "flush chain inet chaos in"]
+        if percent:
+            words += [
+                f"add rule inet chaos out tcp dport {port} {rule}",
+                f"add rule inet chaos in tcp sport {port} {rule}",
+            ]
+        for word in words:
+            subprocess.run([*self.prefix, "nft", word], check=True, timeout=10)
+
+    def close(self) -> None:
+        """Remove it, with its interfaces."""
+        if not self.missing:
+            subprocess.run(["ip", "netns", "del", self.name], check=False, timeout=10)
+            subprocess.run(["ip", "link", "del", self._link], check=False, capture_output=True, timeout=10)
+
+
+@dataclass
+class Member:
+    """One program that is killed, stopped and started again."""
+
+    name: str
+    argv: list[str]
+    env: dict[str, str]
+    folder: Path
+    process: Process | None = None
+    is_stopped: bool = False
+    runs: int = 0
+
+    def start(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.runs += 1
+        log = self.folder / f"{self.name}.log"
+        self.process = Process(self.argv, log=log, env=self.env, cwd=self.folder)
+
+    @property
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.is_running
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self.process:
+            self.process.kill()
+        self.is_stopped = False
+
+    def end(self) -> None:
+        """SIGTERM; it ends by itself in its own time."""
+        if self.process and self.process.is_running:
+            self.process.send(signal.SIGTERM)
+
+    def stop(self) -> None:
+        """SIGSTOP."""
+        if self.is_running and self.process:
+            self.process.send(signal.SIGSTOP)
+            self.is_stopped = True
+
+    def go_on(self) -> None:
+        """SIGCONT."""
+        if self.is_stopped and self.is_running and self.process:
+            self.process.send(signal.SIGCONT)
+        self.is_stopped = False
+
+
+@dataclass
+class Plant:
+    """All of it."""
+
+    folder: Path
+    rng: random.Random
+    replicas: int = 3
+    redis: RedisServer = field(init=False)
+    apis: list[Member] = field(default_factory=list)
+    executors: list[Member] = field(default_factory=list)
+    balancer: Balancer = field(init=False)
+    network: Network = field(default_factory=Network)
+    port: int = 0
+    """Of the balancer."""
+    ports: list[int] = field(default_factory=list)
+    """Of the replicas."""
+
+    async def start(self) -> None:
+        """Start everything; who waits until it is ready is the caller."""
+        self.redis = RedisServer(self.folder / "redis")
+        self.redis.folder.mkdir(parents=True, exist_ok=True)
+        self.redis.start()
+        self.balancer = Balancer(self.rng)
+        self.port = await self.balancer.start(self.network.host)
+        kube_port, *ports = free_ports(1 + 2 * self.replicas)
+        self.ports = ports[: self.replicas]
+        self.balancer.targets = list(self.ports)
+        self.notes = self.folder / "asked"
+        self._tokens = self.folder / "tokens"
+        self._tokens.mkdir()
+        self.kube = Member(
+            "kube-api",
+            [sys.executable, "-m", "tests.chaos.kube_api", self.network.host, str(kube_port), str(self.notes)],
+            {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+            self.folder / "kube",
+        )
+        self.kube.start()
+        for number, (port, peer) in enumerate(zip(self.ports, ports[self.replicas :], strict=True)):
+            self.apis.append(self._api(number, port, peer))
+        for cluster, count in CLUSTERS.items():
+            (self._tokens / cluster).write_text(f"a-token-of-{cluster}-0123456789abcdef")
+            self.executors += [self._executor(cluster, number, kube_port) for number in range(count)]
+        for member in (*self.apis, *self.executors):
+            member.start()
+
+    def _api(self, number: int, port: int, peer: int) -> Member:
+        folder = self.folder / f"api-{number}"
+        env = {
+            "HOME": str(folder),
+            "KUBENTLY_LISTEN": f"127.0.0.1:{port}",
+            "KUBENTLY_PEER_LISTEN": f"127.0.0.1:{peer}",
+            "KUBENTLY_STORE": self.redis.url,
+            "KUBENTLY_ADMIN_KEY": ADMIN_KEY,
+            "KUBENTLY_EXECUTOR_TOKENS_DIR": str(self._tokens),
+            "KUBENTLY_AUDIT_DIR": str(folder / "audit"),
+        }
+        return Member(f"api-{number}", [str(KUBENTLY), "api"], env, folder)
+
+    def _executor(self, cluster: str, number: int, kube_port: int) -> Member:
+        folder = self.folder / f"{cluster}-{number}"
+        folder.mkdir(parents=True)
+        kubeconfig = folder / "kubeconfig"
+        kubeconfig.write_text(json.dumps(_kubeconfig(f"http://{self.network.host}:{kube_port}")))
+        env = {
+            "HOME": str(folder),
+            "PATH": f"{KUBENTLY.parent}:{os.environ['PATH']}",
+            "KUBENTLY_API_URL": f"http://{self.network.host}:{self.port}",
+            "KUBENTLY_CLUSTER_ID": cluster,
+            "KUBENTLY_TOKEN_FILE": str(self._tokens / cluster),
+            "KUBENTLY_KUBECONFIG": str(kubeconfig),
+            "KUBENTLY_STATE_DIR": str(folder / "state"),
+        }
+        return Member(f"{cluster}-{number}", [*self.network.prefix, str(KUBENTLY), "executor"], env, folder)
+
+    async def connected(self, http: httpx.AsyncClient, port: int) -> dict[str, int]:
+        """How many executors of each cluster a replica sees; empty when it does not answer."""
+        try:
+            answer = await http.get(f"http://127.0.0.1:{port}/api/v1/clusters", timeout=3)
+            clusters = answer.json() if answer.status_code == 200 else []
+        except (httpx.HTTPError, ValueError):
+            return {}
+        return {cluster["id"]: len(cluster["executors"]) for cluster in clusters if cluster.get("executors")}
+
+    async def wait_until_whole(self, http: httpx.AsyncClient, seconds: float) -> None:
+        """Wait until every replica sees every executor. Raises AssertionError."""
+        deadline = time.monotonic() + seconds
+        seen: dict[int, dict[str, int]] = {}
+        while time.monotonic() < deadline:
+            seen = {port: await self.connected(http, port) for port in self.ports}
+            if all(found == CLUSTERS for found in seen.values()):
+                return
+            await asyncio.sleep(0.2)
+        raise AssertionError(f"after {seconds:g} s the replicas see {seen}, of {CLUSTERS}")
+
+    def close(self) -> None:
+        """End everything."""
+        for member in (*self.apis, *self.executors, self.kube):
+            member.go_on()
+            member.kill()
+        self.balancer.close()
+        self.redis.kill()
+        self.network.close()
+
+
+def _kubeconfig(server: str) -> dict[str, object]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "chaos",
+        "clusters": [{"name": "chaos", "cluster": {"server": server}}],
+        "users": [{"name": "chaos", "user": {"token": kube_api.TOKEN}}],
+        "contexts": [{"name": "chaos", "context": {"cluster": "chaos", "user": "chaos"}}],
+    }

@@ -1,0 +1,92 @@
+"""Under everything at once: each command ends once, runs at most once and never hangs, and all executors come back.
+
+KUBENTLY_CHAOS_SEED repeats an order of breakages, KUBENTLY_CHAOS_SECONDS makes it last (`make chaos`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections import Counter
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.chaos.load import Ledger, Load
+from tests.chaos.nemesis import Nemesis
+from tests.chaos.plant import ADMIN_KEY, CLUSTERS, Plant
+
+SECONDS = float(os.environ.get("KUBENTLY_CHAOS_SECONDS", "40"))
+SEED = int(os.environ.get("KUBENTLY_CHAOS_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
+PEOPLE = 9
+ENDS = ("exited", "cancelled", "command-unknown")
+"""How a command may end: one whose caller was lost and did not come back within seconds is cancelled."""
+
+
+@pytest.mark.timeout(SECONDS + 600)
+def test_chaos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plant = Plant(tmp_path, random.Random(SEED))
+    with capsys.disabled():
+        print(f"\nchaos: KUBENTLY_CHAOS_SEED={SEED}, {SECONDS:g} s")
+        if plant.network.missing:
+            print(f"skipped: losing packets, because {plant.network.missing}")
+    try:
+        nemesis, ledger = asyncio.run(storm(plant))
+    finally:
+        plant.close()
+    ran = Counter(plant.notes.read_text().split())
+    with capsys.disabled():
+        print("\n".join(nemesis.said))
+        report(ledger, ran)
+    check(ledger, ran)
+
+
+async def storm(plant: Plant) -> tuple[Nemesis, Ledger]:
+    await plant.start()
+    headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
+    async with httpx.AsyncClient(headers=headers, trust_env=False) as http:
+        await plant.wait_until_whole(http, 60)
+        load = Load(f"http://{plant.network.host}:{plant.port}", ADMIN_KEY, plant.rng, sorted(CLUSTERS))
+        nemesis = Nemesis(plant, plant.rng)
+        asking = asyncio.create_task(load.run(PEOPLE))
+        await nemesis.run(SECONDS)
+        await nemesis.mend()
+        load.stop()
+        await asking
+        await plant.wait_until_whole(http, 90)
+        for port in plant.ports:
+            for cluster in CLUSTERS:
+                await say(http, port, cluster)
+    return nemesis, load.ledger
+
+
+async def say(http: httpx.AsyncClient, port: int, cluster: str) -> None:
+    """Every cluster can be asked through every replica, once all is whole again."""
+    name = f"chaos-last-{port}-{cluster}"
+    body = {"argv": ["get", "configmap", name, "-n", "default", "-o", "json"]}
+    answer = await http.post(f"http://127.0.0.1:{port}/api/v1/clusters/{cluster}/commands", json=body, timeout=30)
+    assert answer.status_code == 200, answer.text
+    assert name in answer.json()["stdout"], answer.text
+
+
+def report(ledger: Ledger, ran: Counter[str]) -> None:
+    ends = Counter(end for told in ledger.ends.values() for end in told)
+    print(f"{len(ledger.ends)} commands: {dict(ends)}; asked again after {dict(ledger.passing)}")
+    print(f"Kubernetes requests: {dict(ledger.reads)}; the slowest request took {ledger.slowest:.1f} s")
+
+
+def check(ledger: Ledger, ran: Counter[str]) -> None:
+    assert not ledger.unexpected, ledger.unexpected[:5]
+    assert not ledger.hung, ledger.hung[:5]
+    assert not ledger.reads["wrong"]
+    wrong = {name: told for name, told in ledger.ends.items() if len(told) != 1}
+    assert not wrong, f"not exactly one end: {wrong}"
+    odd = {name: told for name, told in ledger.ends.items() if not told[0].startswith(ENDS)}
+    assert not odd, odd
+    twice = {name: count for name, count in ran.items() if count > 1 and name.startswith("chaos-c-")}
+    assert not twice, f"ran more than once: {twice}"
+    silent = [name for name, told in ledger.ends.items() if told == ["exited"] and not ran[name]]
+    assert not silent, f"have an outcome and never ran: {silent}"
+    assert any(told == ["exited"] for told in ledger.ends.values())
