@@ -5,7 +5,7 @@ PYTEST := $(BIN)/python -m pytest
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check format lint types imports unit integration peers e2e testbed bench references clean
+.PHONY: help up test check format lint types imports unit integration peers e2e chaos testbed bench references clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,7 +24,7 @@ $(VENV)/.dev: $(VENV)/.all
 up: $(VENV)/.all ## Run API, executors and a first fleet diagnosis on this machine (ARGS="--context NAME")
 	@$(BIN)/kubently up $(ARGS)
 
-test: check integration peers e2e ## Everything that this machine can test
+test: check integration peers e2e chaos ## Everything that this machine can test
 
 check: format lint types imports unit ## Format, lint, types, import contracts and unit tests
 
@@ -51,6 +51,9 @@ peers: $(VENV)/.dev ## Real nginx, Envoy, HAProxy, Caddy and OpenSSL in front of
 
 e2e: $(VENV)/.dev ## Real processes, kubectl and Kubernetes API servers (see make testbed)
 	$(PYTEST) -q tests/e2e $(ARGS)
+
+chaos: $(VENV)/.dev ## Break everything under load: KUBENTLY_CHAOS_SECONDS=3600 for longer, KUBENTLY_CHAOS_SEED=N to repeat
+	$(PYTEST) -q tests/chaos $(ARGS)
 
 testbed: $(VENV)/.dev ## Build the test bed's binaries once (needs Go; minutes)
 	$(BIN)/python -m tests.testbed.build
