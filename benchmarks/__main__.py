@@ -7,7 +7,7 @@ import sys
 import anyio
 import uvloop
 
-from benchmarks import credential, enrolment, idle, kubernetes, machine, native, overhead, replicas
+from benchmarks import audit, credential, enrolment, idle, kubernetes, machine, native, overhead, replicas
 
 
 def main() -> None:
@@ -16,6 +16,7 @@ def main() -> None:
     print(machine.describe())
     anyio.run(overhead.run, 50 if quick else 200, backend_options={"use_uvloop": True})
     anyio.run(native.run, 20 if quick else 100, backend_options={"use_uvloop": True})
+    uvloop.run(audit.run(quick=quick))
     credential.run(10 if quick else 50)
     uvloop.run(kubernetes.run(quick=quick))
     uvloop.run(replicas.run(quick=quick))

@@ -111,8 +111,9 @@ class StoreJournal:
     def _settle(self, batch: list[_Waiting], lines: list[bytes]) -> None:
         self.health.problem = ""
         self.health.written += len(batch)
-        for line in lines:
-            self.feed.add(feed.sequence_of(line), line)
+        assert self._chain is not None
+        for sequence, line in enumerate(lines, self._chain.sequence - len(lines) + 1):
+            self.feed.add(sequence, line)
         for _, future in batch:
             future.set_result(None)
         self.on_written()
