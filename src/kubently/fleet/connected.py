@@ -12,7 +12,7 @@ from kubently.schema import ClusterId, Transport
 from kubently.tunnel import Session
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Connected:
     """One session that has said who it is."""
 

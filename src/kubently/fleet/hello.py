@@ -6,9 +6,11 @@ It is shown to people, stored and selected by: text is cut and made printable, l
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -64,8 +66,8 @@ def parse(info: Mapping[str, Any]) -> Hello:
         _text(info.get("version")),
         _text(info.get("kubernetes_version")),
         _text(info.get("kube_system_uid")),
-        {name: value for name, value in labels.items() if _KEY.fullmatch(name) and _VALUE.fullmatch(value)},
-        {_text(name): _text(value) for name, value in _pairs(info.get("capabilities")).items()},
+        _shared(tuple((k, v) for k, v in labels.items() if _KEY.fullmatch(k) and _VALUE.fullmatch(v))),
+        _shared(tuple((_text(name), _text(value)) for name, value in _pairs(info.get("capabilities")).items())),
         _ends(info.get("certificates")),
         _problem(info.get("last_problem")),
         _text(info.get("purpose")),
@@ -105,7 +107,15 @@ def _pairs(value: Any) -> Mapping[str, str]:
     return {name: text for name, text in islice(value.items(), MAX_ENTRIES) if isinstance(text, str)}
 
 
+@lru_cache(maxsize=1024)
+def _shared(pairs: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
+    """Thousands of executors of one chart say the same."""
+    return dict(pairs)
+
+
 def _text(value: Any, *, most: int = MAX_TEXT) -> str:
     if not isinstance(value, str):
         return ""
+    if value.isprintable() and len(value) <= most:
+        return sys.intern(value)
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in value[:most])

@@ -7,7 +7,6 @@ would take minutes to say so.
 from __future__ import annotations
 
 import random
-import weakref
 from collections.abc import Callable
 
 import anyio
@@ -27,10 +26,10 @@ class Heartbeat:
         self._clock = clock
         self.ping_after = ping_after
         self.dead_after = max(DEAD_AFTER, 1.5 * ping_after) if dead_after is None else dead_after
-        self._sessions: weakref.WeakSet[Session] = weakref.WeakSet()
+        self._sessions: set[Session] = set()
 
     def watch(self, session: Session) -> None:
-        """Begin to watch *session*; it is let go when it closes."""
+        """Begin to watch *session*; the beat after it closed lets it go."""
         self._sessions.add(session)
 
     def forget(self, session: Session) -> None:

@@ -168,6 +168,23 @@ class Session:
     streams; ``on_closed`` once, with a sentence. ``clock`` gives monotonic seconds.
     """
 
+    __slots__ = (
+        "_clock",
+        "_closed_reason",
+        "_connection",
+        "_last_ping_at",
+        "_last_sync_at",
+        "_link",
+        "_on_auth",
+        "_on_closed",
+        "_on_drain",
+        "_on_request",
+        "_on_settled",
+        "_streams",
+        "last_received_at",
+        "rtt",
+    )
+
     def __init__(
         self,
         role: wire.Role,

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -37,6 +37,8 @@ MOST_STREAMS = 4096
 # Each frame of the peer causes at most one control frame of ours; a peer that sends and never reads is cut here.
 MAX_CONTROL_FRAMES = 10_000
 
+
+_NOTHING: tuple[bytes, ...] = ()
 
 _DRAIN = b"drain"
 """What the PING behind our GOAWAY carries: no time of a session is five bytes long."""
@@ -78,6 +80,23 @@ class Connection:
     an executor accepts. ``info`` is sent to the peer in SETTINGS as it is.
     """
 
+    # Ten thousand of them are idle at once: no dictionaries, and no queue that is empty (a deque takes 760 bytes).
+    __slots__ = (
+        "_control",
+        "_drain_heard",
+        "_draining",
+        "_last_id",
+        "_max_streams",
+        "_peer_draining",
+        "_peer_max_streams",
+        "_peer_window",
+        "_ready",
+        "_settled",
+        "_streams",
+        "_window",
+        "role",
+    )
+
     def __init__(
         self,
         role: Role,
@@ -98,8 +117,8 @@ class Connection:
         self._last_id = -1
         """Highest stream id opened (control) or seen (executor)."""
         self._streams: dict[int, _Stream] = {}
-        self._control: deque[bytes] = deque()
-        self._ready: deque[_Stream] = deque()
+        self._control: list[bytes] = []
+        self._ready: deque[_Stream] | None = None
         settings = {
             "version": PROTOCOL_VERSION,
             "window": window,
@@ -239,10 +258,14 @@ class Connection:
         ids = (max(self._last_id, 0), *self._streams)
         self._control.append(frames.encode(FrameType.SYNC, 0, b"".join(map(frames.U32.pack, ids))))
 
-    def frames_to_send(self, budget: int | None = None) -> list[bytes]:
+    def frames_to_send(self, budget: int | None = None) -> Sequence[bytes]:
         """Take out what should be written next: all control frames, then about *budget* bytes of data in fair turns."""
-        out = list(self._control)
-        self._control.clear()
+        if not self._ready:
+            if not self._control:
+                return _NOTHING
+            out, self._control = self._control, []
+            return out
+        out, self._control = self._control, []
         left = budget if budget is not None else MAX_WINDOW
         while self._ready and left > 0:
             stream = self._ready.popleft()
@@ -411,6 +434,8 @@ class Connection:
     def _make_ready(self, stream: _Stream) -> None:
         if not stream.ready:
             stream.ready = True
+            if self._ready is None:
+                self._ready = deque()
             self._ready.append(stream)
 
     def _next_data(self, stream: _Stream) -> bytes:
