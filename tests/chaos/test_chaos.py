@@ -6,8 +6,11 @@ KUBENTLY_CHAOS_SEED repeats an order of breakages, KUBENTLY_CHAOS_SECONDS makes 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
+import re
+import subprocess
 from collections import Counter
 from pathlib import Path
 
@@ -16,7 +19,7 @@ import pytest
 
 from tests.chaos.load import Ledger, Load
 from tests.chaos.nemesis import Nemesis
-from tests.chaos.plant import ADMIN_KEY, CLUSTERS, Plant
+from tests.chaos.plant import ADMIN_KEY, CLUSTERS, KUBENTLY, Plant
 
 SECONDS = float(os.environ.get("KUBENTLY_CHAOS_SECONDS", "40"))
 SEED = int(os.environ.get("KUBENTLY_CHAOS_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
@@ -41,6 +44,7 @@ def test_chaos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         print("\n".join(nemesis.said))
         report(ledger, ran)
     check(ledger, ran)
+    check_audit(plant, ledger, ran)
 
 
 async def storm(plant: Plant) -> tuple[Nemesis, Ledger]:
@@ -90,3 +94,22 @@ def check(ledger: Ledger, ran: Counter[str]) -> None:
     silent = [name for name, told in ledger.ends.items() if told == ["exited"] and not ran[name]]
     assert not silent, f"have an outcome and never ran: {silent}"
     assert any(told == ["exited"] for told in ledger.ends.values())
+
+
+def check_audit(plant: Plant, ledger: Ledger, ran: Counter[str]) -> None:
+    """Nothing ran that was not written down before, everything has an end, and no line is missing or changed."""
+    folders = [member.folder / "audit" for member in plant.apis]
+    verified = subprocess.run(
+        [KUBENTLY, "audit", "verify", *folders], capture_output=True, text=True, env={"HOME": str(plant.folder)}
+    )
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    lines = [json.loads(line) for folder in folders for file in folder.rglob("*.jsonl") for line in file.open()]
+    started = {line["id"]: line["what"] for line in lines if line["event"] == "started"}
+    ended = {line["id"] for line in lines if line["event"] == "ended"}
+    written = set(re.findall(r"chaos-[cr]-\d+", " ".join(started.values())))
+    silent = {name for name in ran if not name.startswith("chaos-last")} - written
+    assert not silent, f"ran and were never written down: {silent}"
+    open_ended = {key: what for key, what in started.items() if key not in ended}
+    assert not open_ended, f"no end was written of {open_ended}"
+    lost = {name: key for name, key in ledger.ids.items() if key not in started}
+    assert not lost, f"answered, and not in the audit log: {lost}"

@@ -250,6 +250,18 @@ async def test_a_stale_lease_is_purged_and_the_next_replica_asked(
         assert not connections(stale), "what was misdirected was handed on: a second hop"
 
 
+async def test_a_lease_for_another_run_of_the_executor_is_stale(pair: Pair, store: MemoryStore) -> None:
+    """The replica has a session of the cluster, and not of the run that the lease names."""
+    asked, holder = pair
+    await holder.add("prod", ScriptedExecutor(echo))
+    await asked.wait_for(lambda: len(places(asked)) == 1)
+    lease = json.loads(holder.serving.services.fleet.lease_of(PROD) or b"")
+    await store.put(f"{LEASES}prod:{name(holder)}", json.dumps([{**lease[0], "instance": "gone"}, *lease]).encode())
+    await asked.wait_for(lambda: len(directory(asked).holders(PROD)[0][1].executors()) == 2)
+
+    assert await say(asked, "pods") == "get pods"
+
+
 async def test_a_lease_of_a_dead_replica_costs_no_request(pair: Pair, store: MemoryStore) -> None:
     asked, holder = pair
     await holder.add("prod", ScriptedExecutor(echo))

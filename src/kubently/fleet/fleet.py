@@ -333,7 +333,7 @@ class Fleet:
                 return found
             left = deadline - self._clock()
             if left <= 0:
-                raise self._unreachable(cluster)
+                raise self._unreachable(cluster, instance)
             with anyio.move_on_after(left):
                 await arrival.wait()
 
@@ -341,7 +341,7 @@ class Fleet:
         """Open a stream to an executor that is connected to this replica. Raises as `open`."""
         if connected := self._choose(cluster, instance):
             return connected.session.open(fields)
-        raise self._unreachable(cluster)
+        raise self._unreachable(cluster, instance)
 
     async def _ask_peers(
         self, cluster: ClusterId, fields: Fields, caller: Caller, instance: str, *, end_stream: bool
@@ -370,10 +370,11 @@ class Fleet:
             return False
         return (datetime.now(UTC) - known.last_seen_at).total_seconds() < RECENT
 
-    def _unreachable(self, cluster: ClusterId) -> KubentlyError:
+    def _unreachable(self, cluster: ClusterId, instance: str) -> KubentlyError:
         known = self._registry.get(cluster)
         seen = known.last_seen_at.isoformat(timespec="seconds") if known and known.last_seen_at else "never"
-        if any(not c.session.is_draining for c in self._sessions.get(cluster, ())):
+        able = (c for c in self._sessions.get(cluster, ()) if not instance or c.instance == instance)
+        if any(not c.session.is_draining for c in able):
             return TooManyCommandsError(
                 f"every stream of {cluster} is in use",
                 hint="try again in a moment",
