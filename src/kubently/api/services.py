@@ -153,6 +153,8 @@ async def open_services(settings: ApiSettings, *, store: Store | None = None) ->
             callers = Callers(keys, logins)
             if settings.peer_listen:
                 await stack.enter_async_context(await _joined(settings, store, fleet, registry))
+            elif settings.store_url.startswith("redis"):
+                tasks.start_soon(_write_again, registry, fleet)
             yield Services(
                 settings=settings,
                 store=store,
@@ -179,6 +181,16 @@ async def open_services(settings: ApiSettings, *, store: Store | None = None) ->
         with anyio.CancelScope(shield=True):
             if given is None:
                 await store.aclose()
+
+
+async def _write_again(registry: Registry, fleet: Fleet) -> None:
+    """What several replicas do by their leases: a Redis may be emptied behind our back."""
+    while True:
+        await anyio.sleep(REVOCATION_POLL)
+        try:
+            await registry.reconcile(fleet.connected())
+        except KubentlyError as error:
+            log.warning("the clusters' records were not compared", extra={"reason": str(error)})
 
 
 async def _load(registry: Registry) -> None:

@@ -7,7 +7,7 @@ second is the older one during a rotation. A folder with one file per cluster (a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from kubently.auth import digests
@@ -30,18 +30,20 @@ class ExecutorTokens:
         """The stored entry that *token* matches, to be asked for again with `is_current`; None when it matches none."""
         if not token or token.lower() in EXAMPLES:
             return None
-        entries = await self._entries(cluster)
-        matching = [entry for entry in entries if digests.matches(token, entry)]
-        return digests.digest(token) if matching else None
+        found = await self._holds(cluster, lambda entry: digests.matches(token, entry))
+        return digests.digest(token) if found else None
 
     async def is_current(self, cluster: ClusterId, token_digest: str) -> bool:
         """Whether the token with this digest is still valid for *cluster*."""
-        entries = await self._entries(cluster)
-        return any((e if e.startswith(digests.PREFIX) else digests.digest(e)) == token_digest for e in entries)
+
+        def is_it(entry: str) -> bool:
+            return (entry if entry.startswith(digests.PREFIX) else digests.digest(entry)) == token_digest
+
+        return await self._holds(cluster, is_it)
 
     async def is_known(self, cluster: ClusterId) -> bool:
         """Whether any token exists for *cluster*."""
-        return bool(await self._entries(cluster))
+        return await self._holds(cluster, bool)
 
     async def create(self, cluster: ClusterId) -> str:
         """Make the first token of *cluster* and return it; it is kept as a digest. Raises ConflictError."""
@@ -67,12 +69,13 @@ class ExecutorTokens:
         return token
 
     async def revoke(self, cluster: ClusterId, *, older_only: bool = False) -> None:
-        """Remove all tokens of *cluster* from the store, or only the older of two. Raises NotFoundError."""
+        """Remove all tokens of *cluster* from the store, or the older of two. Raises NotFoundError, ConflictError."""
         present = await self._store.get(PREFIX + cluster)
         if present is None:
             raise NotFoundError(f"{cluster} has no token in the store", hint="kubently token list shows them")
         if older_only:
-            await self._store.put(PREFIX + cluster, _split(present)[0].encode(), expected=present)
+            if not await self._store.put(PREFIX + cluster, _split(present)[0].encode(), expected=present):
+                raise ConflictError(f"the tokens of {cluster} changed meanwhile", hint="try again")
         else:
             await self._store.delete(PREFIX + cluster)
 
@@ -98,9 +101,12 @@ class ExecutorTokens:
             for cluster, (entries, source) in sorted(values.items())
         ]
 
-    async def _entries(self, cluster: ClusterId) -> list[str]:
+    async def _holds(self, cluster: ClusterId, wanted: Callable[[str], bool]) -> bool:
+        # The folder first: what stands there holds without the store too.
+        if any(map(wanted, self._read_file(cluster))):
+            return True
         stored = await self._store.get(PREFIX + cluster)
-        return [*(_split(stored) if stored else ()), *self._read_file(cluster)]
+        return any(map(wanted, _split(stored))) if stored else False
 
     def _files(self) -> Sequence[str]:
         if self._folder is None or not self._folder.is_dir():

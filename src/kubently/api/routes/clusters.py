@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from kubently.api.routes.context import Here
 from kubently.auth import ExecutorTokens, grants
 from kubently.broker import fanout
-from kubently.errors import NotFoundError
+from kubently.errors import NotFoundError, StoreUnavailableError
 from kubently.schema import (
     Cluster,
     ClusterId,
@@ -24,15 +24,24 @@ router = APIRouter(prefix="/api/v1/clusters", tags=["clusters"])
 
 @router.get("", summary="List the clusters that you may see")
 async def list_clusters(here: Here) -> list[Cluster]:
-    """Each with state, labels and connected executors; one that only has a token so far is "never-connected"."""
+    """Each with state, labels and connected executors; one that only has a token so far is "never-connected", and left
+    out while the store cannot be reached."""
     here.require(Permission.READ_CLUSTERS)
     fleet = here.services.fleet
     seen = {cluster.id: cluster for cluster in fanout.visible(fleet, here.principal)}
-    expected = {ClusterId(token.cluster) for token in await here.services.tokens.all()}
-    for cluster in expected | await here.services.identities.enrolments.clusters():
+    for cluster in await _expected(here):
         if cluster not in seen and grants.may_see(here.principal, cluster):
             seen[cluster] = fleet.describe(cluster)
     return [seen[cluster] for cluster in sorted(seen)]
+
+
+async def _expected(here: Here) -> set[ClusterId]:
+    services = here.services
+    try:
+        named = {ClusterId(token.cluster) for token in await services.tokens.all()}
+        return named | await services.identities.enrolments.clusters()
+    except StoreUnavailableError:  # who is connected is known all the same, and what one wants to see now
+        return set()
 
 
 @router.get("/{cluster_id}", summary="Show one cluster")
