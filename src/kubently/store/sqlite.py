@@ -43,9 +43,9 @@ _Job = tuple[_Work, "asyncio.Future[Any]", asyncio.AbstractEventLoop]
 class SqliteStore:
     """A `Store` in one file. Expiry uses the wall clock, because it must hold over restarts."""
 
-    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, path: Path, *, clock: Callable[[], float] | None = None) -> None:
         self._path = path
-        self._clock = clock
+        self._clock = clock or never_back(time.time, time.monotonic)
         self._hints = Hints()
         self._jobs: queue.Queue[_Job | None] = queue.Queue(maxsize=10_000)
         self._closed = False
@@ -68,7 +68,7 @@ class SqliteStore:
         try:
             return self._read(self._reader, key)
         except sqlite3.Error as error:
-            raise StoreUnavailableError(f"the store {self._path} failed: {error}", retry_after=1) from error
+            raise self._failed(error) from error
 
     async def put(self, key: str, value: bytes, *, ttl: float | None = None, expected: bytes | None = None) -> bool:
         """See `Store.put`."""
@@ -211,7 +211,7 @@ class SqliteStore:
         except sqlite3.Error as error:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
-            failure = StoreUnavailableError(f"the store {self._path} failed: {error}", retry_after=1)
+            failure = self._failed(error)
             failure.__cause__ = error
             outcomes = [(job, failure) for job in jobs]
         for (_, future, loop), outcome in outcomes:
@@ -232,6 +232,13 @@ class SqliteStore:
         finally:
             self._connection.execute("RELEASE job")
 
+    def _failed(self, error: sqlite3.Error) -> StoreUnavailableError:
+        is_locked = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+        hint = (
+            "see which other process has it open: it is for one" if is_locked else "check the disk: room, mount, faults"
+        )
+        return StoreUnavailableError(f"the store {self._path} failed: {error}", hint=hint, retry_after=1)
+
     def _sweep(self, db: sqlite3.Connection) -> None:
         self._expiring += 1
         if self._expiring % SWEEP_EVERY == 0:
@@ -242,6 +249,12 @@ class SqliteStore:
             "SELECT value FROM pairs WHERE key = ? AND (expires IS NULL OR expires > ?)", (key, self._clock())
         ).fetchone()
         return bytes(row[0]) if row else None
+
+
+def never_back(wall: Callable[[], float], steady: Callable[[], float]) -> Callable[[], float]:
+    """*wall*, or what it would be had nobody set it back: what expires must not live longer for that."""
+    begin = wall() - steady()
+    return lambda: max(wall(), begin + steady())
 
 
 def _open(path: Path) -> sqlite3.Connection:
