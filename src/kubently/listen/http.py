@@ -14,6 +14,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from kubently.listen.cork import CorkedTransport
 from kubently.listen.upgrade import Opening
 
 MAX_HEAD = 64 * 1024
@@ -50,7 +51,7 @@ class HttpProtocol(HttpToolsProtocol):
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        super().connection_made(transport)
+        super().connection_made(CorkedTransport(transport, self.loop))
         self._peer = _Client()
         self._expect_head()
 

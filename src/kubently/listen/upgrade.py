@@ -22,6 +22,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from kubently.errors import LocalProtocolError
+from kubently.listen.cork import CorkedTransport
 
 log = logging.getLogger(__name__)
 
@@ -167,18 +168,20 @@ class Opening:
         siblings.discard(self._protocol)
         successor.siblings = siblings
         siblings.add(cast("HttpToolsProtocol", successor))
+        # What it is given is the connection, and not what the server made of it.
+        transport = self._transport.release() if isinstance(self._transport, CorkedTransport) else self._transport
         if self._is_lost:
-            successor.connection_made(self._transport)
+            successor.connection_made(transport)
             self._protocol.loop.call_soon(successor.connection_lost, None)
             return
-        self._transport.write(
+        transport.write(
             b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
             b"sec-websocket-accept: %b\r\nsec-websocket-protocol: %b\r\n\r\n"
             % (base64.b64encode(digest), subprotocol.encode())
         )
-        successor.connection_made(self._transport)
-        self._transport.set_protocol(cast("asyncio.BaseProtocol", successor))
-        self._transport.resume_reading()
+        successor.connection_made(transport)
+        transport.set_protocol(cast("asyncio.BaseProtocol", successor))
+        transport.resume_reading()
 
     @property
     def _is_lost(self) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
-from kubently.tunnel.link import LinkHandler
+from kubently.tunnel.link import WRITE_LIMIT, LinkHandler
 from kubently.tunnel.transports import framing
 from kubently.tunnel.transports.framing import BINARY, BrokenFramingError, Opcode
 
@@ -19,7 +19,18 @@ CLOSE_TIMEOUT = 2.0
 class FramedLink(asyncio.Protocol):
     """A ``Link``. Set ``handler`` before messages can come; a subclass has the transport from somewhere."""
 
-    __slots__ = ("_has_heard_goodbye", "_is_closing", "_is_paused", "_reader", "_reason", "_transport", "handler")
+    __slots__ = (
+        "_has_heard_goodbye",
+        "_is_closing",
+        "_is_paused",
+        "_loop",
+        "_queue",
+        "_queued_bytes",
+        "_reader",
+        "_reason",
+        "_transport",
+        "handler",
+    )
 
     handler: LinkHandler
 
@@ -29,6 +40,10 @@ class FramedLink(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._is_paused = self._is_closing = self._has_heard_goodbye = False
         self._reason = ""
+        self._loop = asyncio.get_running_loop()
+        self._queue: list[bytes] | None = None
+        """Frames of this turn of the loop, written together at its end: a write costs more than the rest."""
+        self._queued_bytes = 0
 
     def encode(self, first: int, payload: bytes) -> bytes:
         """One frame of this end's; *first* is its first byte."""
@@ -39,12 +54,17 @@ class FramedLink(asyncio.Protocol):
     @property
     def is_writable(self) -> bool:
         """Whether the socket's buffer is below the write limit."""
-        return not self._is_paused and not self._is_closing and self._transport is not None
+        return (
+            not self._is_paused
+            and self._queued_bytes < WRITE_LIMIT
+            and not self._is_closing
+            and self._transport is not None
+        )
 
     def send(self, message: bytes) -> None:
         """Write one binary message."""
         if self._transport is not None and not self._is_closing:
-            self._transport.write(self.encode(BINARY, message))
+            self._write(self.encode(BINARY, message))
 
     def close(self, code: int, reason: str) -> None:
         """Say goodbye after what was sent; a peer that does not answer is not waited for."""
@@ -81,11 +101,27 @@ class FramedLink(asyncio.Protocol):
 
     # ------------------------------------------------------------------ steps
 
+    def _write(self, frame: bytes) -> None:
+        if self._queue is None:
+            self._queue = []
+            self._loop.call_soon(self._flush)
+        self._queue.append(frame)
+        self._queued_bytes += len(frame)
+
+    def _flush(self) -> None:
+        queue, self._queue = self._queue, None
+        if queue is None or self._transport is None:
+            return
+        was_full, self._queued_bytes = self._queued_bytes >= WRITE_LIMIT, 0
+        self._transport.write(queue[0] if len(queue) == 1 else b"".join(queue))
+        if was_full and self.is_writable:
+            self.handler.writable()
+
     def _on_control(self, opcode: int, payload: bytes) -> None:
         if self._transport is None:
             return
         if opcode == Opcode.PING and self.is_writable:  # pongs for a peer that does not read would pile up
-            self._transport.write(self.encode(0x80 | Opcode.PONG, payload))
+            self._write(self.encode(0x80 | Opcode.PONG, payload))
         elif opcode == Opcode.CLOSE:
             code, reason = framing.read_close(payload)
             self._has_heard_goodbye = True
@@ -102,9 +138,10 @@ class FramedLink(asyncio.Protocol):
 
     def _say_goodbye(self, transport: asyncio.Transport, payload: bytes) -> None:
         self._is_closing = True
-        transport.write(self.encode(0x80 | Opcode.CLOSE, payload))
+        self._write(self.encode(0x80 | Opcode.CLOSE, payload))
+        self._flush()
         # A peer that does not read any more would keep the connection for as long as TCP does.
-        asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, transport.abort)
+        self._loop.call_later(CLOSE_TIMEOUT, transport.abort)
 
     def _stop(self, transport: asyncio.Transport) -> None:
         self._reader = None
