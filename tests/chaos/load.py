@@ -46,6 +46,8 @@ class Ledger:
     hung: list[str] = field(default_factory=list)
     passing: Counter[str] = field(default_factory=Counter)
     """Answers that were no end."""
+    spans: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """When each command was asked first, and had its end; monotonic."""
     ids: dict[str, str] = field(default_factory=dict)
     """The id of each command that has an outcome."""
     reads: Counter[str] = field(default_factory=Counter)
@@ -95,6 +97,7 @@ class Load:
                     self.ledger.hung.append(f"{name} has no end after {GIVE_UP:g} s")
                     break
                 await self._ask(name, cluster)
+            self.ledger.spans[name] = began, time.monotonic()
 
     async def _ask(self, name: str, cluster: str) -> None:
         body = {"argv": ["get", "configmap", name, "-n", "default", "-o", "json"], "timeout": TIMEOUT}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable
 
 from tests.chaos.plant import LOSS, Member, Plant
@@ -18,6 +19,8 @@ class Nemesis:
         self._plant = plant
         self._rng = rng
         self.said: list[str] = []
+        self.emptied: list[float] = []
+        """When the store was emptied; monotonic."""
         self._mending: set[asyncio.Task[None]] = set()
         self._is_losing = False
 
@@ -113,6 +116,7 @@ class Nemesis:
     async def _empty_redis(self) -> str:
         await self.mend()  # one that is away cannot be emptied
         self._plant.redis.empty()
+        self.emptied.append(time.monotonic())
         return "FLUSHALL"
 
     # ------------------------------------------------------------------ the network

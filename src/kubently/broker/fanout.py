@@ -44,16 +44,21 @@ def select(
                 raise grants.unknown_cluster(name)
         return list(dict.fromkeys(map(ClusterId, names)))
     if selector:
-        try:
-            wanted = objects.parse_selector(selector)
-        except ValueError as error:
-            raise InvalidRequestError(f"the selector {selector!r} cannot be read: {error}") from error
+        wanted = parse_selector(selector)
         clusters = [cluster for cluster in clusters if wanted.matches(cluster.labels)]
         if not clusters:
             raise ClusterNotFoundError(
                 f"no cluster that you may see has labels {selector!r}", hint="kubently clusters shows each one's labels"
             )
     return [ClusterId(cluster.id) for cluster in clusters]
+
+
+def parse_selector(text: str) -> objects.Selector:
+    """A label selector; an empty one means all. Raises InvalidRequestError."""
+    try:
+        return objects.parse_selector(text)
+    except ValueError as error:
+        raise InvalidRequestError(f"the selector {text!r} cannot be read: {error}") from error
 
 
 async def gather(

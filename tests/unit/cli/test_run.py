@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -195,3 +196,70 @@ def test_words_that_are_missing_are_asked_for() -> None:
     assert result.exit_code == 64
     assert "kubently run prod-eu -- get pods -n shop" in result.stderr
     assert api.requests == []
+
+
+def ended(cluster: str, **more: Any) -> dict[str, Any]:
+    return {**outcome(**more), "cluster": cluster}
+
+
+def test_who_has_answered_is_not_asked_again(tmp_path: Path) -> None:
+    file = str(tmp_path / "answers")
+    words = ("run", "--resume", file, "a", "b", "--", "get", "pods")
+    failed = {"cluster": "b", "outcome": {"ending": "failed", "error": {"code": "executor-offline", "detail": "gone"}}}
+
+    with fake_api({MANY: (200, Lines([{"clusters": ["a", "b"]}, ended("a"), failed]))}) as api:
+        first = api.run(*words)
+    with fake_api({MANY: (200, Lines([{"clusters": ["b"]}, ended("b")]))}) as api:
+        second = api.run(*words)
+    with fake_api({}) as nobody:
+        third = nobody.run(*words)
+
+    assert "1 of 2 clusters have answered" in first.stderr
+    assert "not yet: b; the same command with --resume" in first.stderr
+    assert api.requests[0].body["clusters"] == ["b"]
+    assert (second.exit_code, third.exit_code) == (0, 0)
+    assert "2 of 2" in third.stderr
+    assert not nobody.requests
+
+
+def test_all_are_asked_but_those_who_have_answered(tmp_path: Path) -> None:
+    file = tmp_path / "answers"
+    file.write_text(json.dumps({"cluster": "a", "argv": ["get", "pods"], "outcome": {}}) + '\n{"clus')
+    answers = {
+        ("GET", "/api/v1/clusters?selector=env%3Dprod"): (200, [{"id": "a"}, {"id": "b"}]),
+        MANY: (200, Lines([{"clusters": ["b"]}, ended("b")])),
+    }
+
+    with fake_api(answers) as api:
+        result = api.run("run", "-l", "env=prod", "--resume", str(file), "--", "get", "pods")
+
+    assert result.exit_code == 0, result.stderr
+    assert api.requests[-1].body["clusters"] == ["b"]
+    assert "selector" not in api.requests[-1].body
+    assert [json.loads(line)["cluster"] for line in file.read_text().splitlines()] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ('{"cluster": "a", "argv": ["get", "nodes"]}\n', "answers to another command: get nodes"),
+        ("nothing\n\n", "line 1 of"),
+    ],
+)
+def test_a_file_of_something_else_is_refused(tmp_path: Path, content: str, told: str) -> None:
+    file = tmp_path / "answers"
+    file.write_text(content)
+
+    with fake_api({}) as api:
+        result = api.run("run", "--all", "--resume", str(file), "--", "get", "pods")
+
+    assert result.exit_code != 0
+    assert told in result.stderr
+    assert not api.requests
+
+
+def test_one_cluster_has_nothing_to_resume(tmp_path: Path) -> None:
+    with fake_api({}) as api:
+        result = api.run("run", "--resume", str(tmp_path / "x"), "a", "--", "get", "pods")
+
+    assert "--resume is for several clusters" in result.stderr

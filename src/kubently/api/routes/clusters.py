@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Query
 
 from kubently.api.routes.context import Here
 from kubently.auth import ExecutorTokens, grants
@@ -23,7 +25,9 @@ router = APIRouter(prefix="/api/v1/clusters", tags=["clusters"])
 
 
 @router.get("", summary="List the clusters that you may see")
-async def list_clusters(here: Here) -> list[Cluster]:
+async def list_clusters(
+    here: Here, selector: Annotated[str, Query(description="Labels that they must have, as env=prod,tier!=db")] = ""
+) -> list[Cluster]:
     """Each with state, labels and connected executors; one that only has a token so far is "never-connected", and left
     out while the store cannot be reached."""
     here.require(Permission.READ_CLUSTERS)
@@ -32,7 +36,8 @@ async def list_clusters(here: Here) -> list[Cluster]:
     for cluster in await _expected(here):
         if cluster not in seen and grants.may_see(here.principal, cluster):
             seen[cluster] = fleet.describe(cluster)
-    return [seen[cluster] for cluster in sorted(seen)]
+    wanted = fanout.parse_selector(selector)
+    return [seen[cluster] for cluster in sorted(seen) if wanted.matches(seen[cluster].labels)]
 
 
 async def _expected(here: Here) -> set[ClusterId]:

@@ -9,10 +9,13 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import click
 
+from kubently.cli.answered import Answered
 from kubently.cli.app import output_option
 from kubently.cli.progress import progress
 from kubently.cli.state import State, exit_code, pass_state
@@ -28,6 +31,12 @@ _ENDINGS = {"timed-out": "was killed at its time-out", "cancelled": "was cancell
 @click.option("-l", "--selector", metavar="LABELS", help="Ask the clusters with these labels, e.g. env=prod.")
 @click.option("-t", "--timeout", type=click.FloatRange(min=0.1, max=_LONG), help="Seconds until it is killed [60].")
 @click.option("--idempotency-key", metavar="KEY", help="Asked again with the same key, it is answered, not run again.")
+@click.option(
+    "--resume",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Ask the clusters only that have not answered in FILE yet, and add their answers to it.",
+)
 @output_option
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[CLUSTER...] -- ARGUMENTS...")
 @pass_state
@@ -39,6 +48,7 @@ def run(
     selector: str | None,
     timeout: float | None,
     idempotency_key: str | None,
+    resume: Path | None,
 ) -> None:
     """Run a read-only kubectl command in clusters, as `kubently run prod-eu -- get pods -n shop`.
 
@@ -49,7 +59,9 @@ def run(
     body: dict[str, Any] = {"argv": argv, "timeout": timeout or (_LONG if _FOLLOWS & set(argv) else 60.0)}
     if everything or selector or len(clusters) > 1:
         target = {"all": True} if everything else {"selector": selector} if selector else {"clusters": clusters}
-        sys.exit(_run_many(state, body | target))
+        sys.exit(_run_many(state, body | target) if resume is None else _go_on(state, body, target, resume))
+    if resume is not None:
+        raise InvalidRequestError("--resume is for several clusters", hint="use it with --all, --selector or names")
     headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
     sys.exit(_run_one(state, clusters[0], body, headers))
 
@@ -85,7 +97,28 @@ def _run_one(state: State, cluster: str, body: Mapping[str, Any], headers: Mappi
     return _report(cluster, outcome)
 
 
-def _run_many(state: State, body: Mapping[str, Any]) -> int:
+def _go_on(state: State, body: Mapping[str, Any], target: Mapping[str, Any], file: Path) -> int:
+    """Ask those of *target* that have not answered yet, and say who is left."""
+    answered = Answered(file, body["argv"])
+    wanted = _names(state, target)
+    left = [cluster for cluster in wanted if cluster not in answered.clusters]
+    code = _run_many(state, {**body, "clusters": left}, answered) if left else 0
+    missing = [cluster for cluster in wanted if cluster not in answered.clusters]
+    click.echo(f"{len(wanted) - len(missing)} of {len(wanted)} clusters have answered", err=True)
+    if missing:
+        names = ", ".join(missing[:10]) + (" …" if len(missing) > 10 else "")
+        click.echo(f"not yet: {names}; the same command with --resume {file} asks them again", err=True)
+    return code
+
+
+def _names(state: State, target: Mapping[str, Any]) -> list[str]:
+    if "clusters" in target:
+        return list(target["clusters"])
+    query = f"?selector={quote(target['selector'])}" if "selector" in target else ""
+    return [cluster["id"] for cluster in state.api().get(f"/api/v1/clusters{query}")]
+
+
+def _run_many(state: State, body: Mapping[str, Any], answered: Answered | None = None) -> int:
     outcomes: dict[str, dict[str, Any]] = {}
     with contextlib.closing(state.api().stream("/api/v1/commands", body)) as events, _Waiting() as waiting:
         blocks: dict[str, list[Mapping[str, Any]]] = {}
@@ -98,6 +131,8 @@ def _run_many(state: State, body: Mapping[str, Any]) -> int:
             if "outcome" not in event:
                 continue
             outcomes[cluster] = event["outcome"]
+            if answered is not None:
+                answered.note(cluster, event["outcome"])
             waiting.done(cluster, partial(_show, state, cluster, blocks.pop(cluster)))
         missing = waiting.missing()
     for cluster in missing:
