@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from kubently.auth import digests
@@ -34,26 +35,27 @@ class ApiKeys:
         self._store = store
         self._now = now
         self._admin = digests.digest(admin_key) if admin_key else ""
+        self._admin_holder = Holder(self._admin, Principal(name="key:admin", role=Role.ADMIN))
 
     async def authenticate(self, key: str) -> Principal | None:
         """Who holds *key*; None when nobody does."""
         if self._admin and digests.matches(key, self._admin):
-            return Principal(name="key:admin", role=Role.ADMIN)
+            return self._admin_holder.principal
         match = _KEY.fullmatch(key)
         stored = await self._store.get(f"auth:key:{match[1]}") if match else None
         if stored is None:
             return None
-        record = json.loads(stored)
-        return _principal(record) if digests.matches(key, record["digest"]) else None
+        principal, digest = _read(stored)
+        return principal if digests.matches(key, digest) else None
 
     async def holder(self, principal_name: str) -> Holder | None:
         """The present key of the principal named "key:<name>"; None when it was revoked."""
         name = principal_name.removeprefix("key:")
         if name == "admin" and self._admin:
-            return Holder(self._admin, Principal(name="key:admin", role=Role.ADMIN))
+            return self._admin_holder
         key_id = await self._store.get(f"auth:key-name:{name}")
         stored = await self._store.get(f"auth:key:{key_id.decode()}") if key_id else None
-        return Holder(key_id.decode(), _principal(json.loads(stored))) if key_id and stored else None
+        return Holder(key_id.decode(), _read(stored)[0]) if key_id and stored else None
 
     async def create(
         self, name: str, role: Role, clusters: Sequence[str] = ("*",), limits: Sequence[Limit] = ()
@@ -101,10 +103,14 @@ class ApiKeys:
         await self._store.delete(f"auth:key-name:{name}")
 
 
-def _principal(record: Mapping[str, Any]) -> Principal:
-    return Principal(
+@lru_cache(maxsize=1024)
+def _read(stored: bytes) -> tuple[Principal, str]:
+    """Whose key a record is, and the digest of its secret. The record is fetched each time, and read once."""
+    record: Mapping[str, Any] = json.loads(stored)
+    principal = Principal(
         name=f"key:{record['name']}",
         role=Role(record["role"]),
         clusters=tuple(record["clusters"]),
         limits=tuple(map(Limit.model_validate, record.get("limits", ()))),
     )
+    return principal, record["digest"]

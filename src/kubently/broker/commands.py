@@ -10,6 +10,7 @@ import logging
 import secrets
 import shlex
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import anyio
@@ -32,7 +33,7 @@ from kubently.errors import (
 )
 from kubently.fleet import Fleet
 from kubently.kube import kubectl as argv_policy
-from kubently.kube import redact
+from kubently.kube import policy, redact
 from kubently.schema import ClusterId, Command, Ending, Outcome, Permission, Principal
 from kubently.store import ABSENT, Store
 from kubently.tunnel import Exchange
@@ -51,6 +52,9 @@ RESUMES = 5
 
 KEY_TTL = 540.0
 """Seconds for which an Idempotency-Key is remembered: less than executors keep their outcomes."""
+
+_SHORT = 1024
+"""Characters of an argument list up to which what was worked out about it is remembered."""
 
 _STATUS_FIELDS = frozenset(Outcome.model_fields) - {"id", "cluster", "stdout", "stderr", "base64"}
 """What an executor's word counts for."""
@@ -127,10 +131,12 @@ class Commands:
         AuthError, FleetError, CommandError, TunnelError.
         """
         await self._admission.require(principal, cluster, Permission.RUN)
-        text = shlex.join(redact.redact_words(command.argv))
+        argv = tuple(command.argv)
+        is_short = sum(map(len, argv)) <= _SHORT
+        text = _shown(argv) if is_short else _shown.__wrapped__(argv)
         try:
             # A courtesy: the executor decides again, and its word counts.
-            argv_policy.parse(command.argv, secrets=self._admission.policy(cluster).secrets)
+            (_check if is_short else _check.__wrapped__)(argv, self._admission.policy(cluster))
         except KubentlyError as error:
             await self._audit.deny(principal, cluster, "command", text, request_id=request_id, outcome=error.code)
             raise
@@ -140,16 +146,12 @@ class Commands:
                 async with self._running(principal, cluster, command, entry, request_id, key) as running:
                     yield running
             except KubentlyError as error:
-                await self._end(entry, error.code)
+                await entry.end(error.code)
                 raise
             except BaseException:
-                await self._end(entry, Ending.CANCELLED)
+                await entry.end(Ending.CANCELLED)
                 raise
-            await self._end(entry, _summary(running.outcome))
-
-    async def _end(self, entry: Entry, outcome: str) -> None:
-        with anyio.CancelScope(shield=True), contextlib.suppress(KubentlyError):
-            await entry.end(outcome)
+            await entry.end(_summary(running.outcome))
 
     @contextlib.asynccontextmanager
     async def _running(
@@ -270,6 +272,18 @@ class Commands:
     ) -> bool:
         record = json.dumps({"id": command_id, "body": _digest(command), "instance": instance}).encode()
         return await self._store.put(_key_name(principal, cluster, key), record, ttl=KEY_TTL, expected=ABSENT)
+
+
+@lru_cache(maxsize=1024)
+def _shown(argv: tuple[str, ...]) -> str:
+    """The command as the audit log shows it. Asked of a thousand clusters, or every minute, it is worked out once."""
+    return shlex.join(redact.redact_words(argv))
+
+
+@lru_cache(maxsize=1024)
+def _check(argv: tuple[str, ...], rules: policy.Policy) -> None:
+    """Raise what the argument policy says against it."""
+    argv_policy.parse(argv, secrets=rules.secrets)
 
 
 def new_request_id() -> str:

@@ -46,17 +46,25 @@ class Slots:
     @contextlib.contextmanager
     def take(self, place: str, key: str) -> Iterator[None]:
         """Hold a slot of *place* for *key* while the block runs. Raises TooManyCommandsError."""
+        self.hold(place, key)
+        try:
+            yield
+        finally:
+            self.drop(place, key)
+
+    def hold(self, place: str, key: str) -> None:
+        """Take a slot of *place* for *key*, until `drop`. Raises TooManyCommandsError."""
         used, held = self._used[place], self._held[place, key]
         if used >= self.most or (self.is_shared and held >= SHARE * (self.most - used)):
             self.refused += 1
             raise self._refusal(place, used, held)
-        self._used[place] += 1
-        self._held[place, key] += 1
-        try:
-            yield
-        finally:
-            _drop(self._used, place)
-            _drop(self._held, (place, key))
+        self._used[place] = used + 1
+        self._held[place, key] = held + 1
+
+    def drop(self, place: str, key: str) -> None:
+        """Give a slot back."""
+        _drop(self._used, place)
+        _drop(self._held, (place, key))
 
     def _refusal(self, place: str, used: int, held: int) -> TooManyCommandsError:
         where = f" on {place}" if place else ""
@@ -163,13 +171,38 @@ class Limits:
         """Each with its name and its count of refusals."""
         return self.commands, self.kubernetes, self.streams, self.per_key, self.rate
 
-    @contextlib.contextmanager
-    def admit(self, kind: Slots, cluster: str, key: str) -> Iterator[None]:
+    def admit(self, kind: Slots, cluster: str, key: str) -> Admitted:
         """Let one request of *kind* run while the block lasts. Raises TooManyCommandsError that names the limit."""
-        self.rate.spend(key)
-        with self.per_key.take(key, ""), self.streams.take("", key), kind.take(cluster, key):
-            yield
+        return Admitted(self, kind, cluster, key)
 
     def follow(self) -> Pace:
         """For one stream that follows a log."""
         return Pace(self.settings.follow_rate, burst=self.settings.follow_burst, clock=self.clock)
+
+
+class Admitted:
+    """One request's slots of all kinds, while the block lasts; each of three nested blocks would cost more than all."""
+
+    __slots__ = ("_held", "_limits", "_wanted")
+
+    def __init__(self, limits: Limits, kind: Slots, cluster: str, key: str) -> None:
+        self._limits = limits
+        self._wanted = ((limits.per_key, key, ""), (limits.streams, "", key), (kind, cluster, key))
+        self._held = 0
+
+    def __enter__(self) -> None:
+        self._limits.rate.spend(self._wanted[0][1])
+        try:
+            for slots, place, key in self._wanted:
+                slots.hold(place, key)
+                self._held += 1
+        except BaseException:
+            self._drop()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self._drop()
+
+    def _drop(self) -> None:
+        for slots, place, key in self._wanted[: self._held]:
+            slots.drop(place, key)
