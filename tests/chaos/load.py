@@ -105,7 +105,7 @@ class Load:
         if answer is None:
             await asyncio.sleep(self._rng.uniform(0.05, 0.3))
             return
-        told: dict[str, Any] = answer.json()
+        told = _read(answer)
         if answer.status_code == 200:
             right = told["ending"] == "exited" and told["exit_code"] == 0 and f'"name": "{name}"' in told["stdout"]
             self.ledger.ends[name].append("exited" if right else f"{told['ending']}: {told.get('stderr', '')[:200]}")
@@ -116,7 +116,8 @@ class Load:
             self.ledger.passing[told["code"]] += 1
             await asyncio.sleep(self._rng.uniform(0.1, 0.5))
         else:
-            self.ledger.unexpected.append(f"{name}: {answer.status_code} {answer.text[:300]}")
+            said = f"{answer.status_code} {dict(answer.headers)} {answer.text[:300]!r}"
+            self.ledger.unexpected.append(f"{name}: {said}")
             self.ledger.ends[name].append("unexpected")
 
     async def _read(self) -> None:
@@ -127,7 +128,7 @@ class Load:
                 self.ledger.reads["broken off"] += 1
                 await asyncio.sleep(self._rng.uniform(0.05, 0.3))
             elif answer.status_code == 200:
-                right = answer.json()["data"] == {"name": name}
+                right = _read(answer).get("data") == {"name": name}
                 self.ledger.reads["answered" if right else "wrong"] += 1
             else:
                 self.ledger.reads[str(answer.status_code)] += 1
@@ -149,3 +150,11 @@ class Load:
             if took > PATIENCE:
                 self.ledger.hung.append(f"{method} {path} {key} took {took:.0f} s")
         return None
+
+
+def _read(answer: httpx.Response) -> dict[str, Any]:
+    try:
+        told: dict[str, Any] = answer.json()
+    except ValueError:
+        return {"code": "no-json", "ending": "no-json"}
+    return told

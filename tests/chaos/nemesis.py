@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable
 
 from tests.chaos.plant import LOSS, Member, Plant
 
+NOBODY = "(nobody is whole)"
+
 Breakage = Callable[[], Awaitable[str]]
 
 
@@ -60,24 +62,28 @@ class Nemesis:
     # ------------------------------------------------------------------ processes
 
     async def _kill_api(self) -> str:
-        return self._killed(self._one(self._plant.apis))
+        return self._kill(self._plant.apis)
 
     async def _kill_executor(self) -> str:
-        return self._killed(self._one(self._plant.executors))
+        return self._kill(self._plant.executors)
 
-    def _killed(self, member: Member) -> str:
+    def _kill(self, members: list[Member]) -> str:
+        if (member := self._one(members)) is None:
+            return NOBODY
         member.kill()
         pause = self._rng.uniform(0, 2)
         self._later(pause, member.start)
         return f"kill -9 {member.name}, again after {pause:.1f} s"
 
     async def _end_api(self) -> str:
-        return self._ended(self._one(self._plant.apis))
+        return self._end(self._plant.apis)
 
     async def _end_executor(self) -> str:
-        return self._ended(self._one(self._plant.executors))
+        return self._end(self._plant.executors)
 
-    def _ended(self, member: Member) -> str:
+    def _end(self, members: list[Member]) -> str:
+        if (member := self._one(members)) is None:
+            return NOBODY
         member.end()
         self._begin(self._restart(member))
         return f"SIGTERM {member.name}, again when it has ended"
@@ -88,12 +94,14 @@ class Nemesis:
         member.start()
 
     async def _stop_api(self) -> str:
-        return self._stopped(self._one(self._plant.apis), most=8)
+        return self._stop(self._plant.apis, most=8)
 
     async def _stop_executor(self) -> str:
-        return self._stopped(self._one(self._plant.executors), most=12)
+        return self._stop(self._plant.executors, most=12)
 
-    def _stopped(self, member: Member, *, most: float) -> str:
+    def _stop(self, members: list[Member], *, most: float) -> str:
+        if (member := self._one(members)) is None:
+            return NOBODY
         member.stop()
         pause = self._rng.uniform(1, most)
         self._later(pause, member.go_on)
@@ -140,10 +148,14 @@ class Nemesis:
 
     # ------------------------------------------------------------------ steps
 
-    def _one(self, members: list[Member]) -> Member:
-        """One that is whole: two breakages of one member would mend each other."""
-        whole = [member for member in members if member.is_running and not member.is_stopped]
-        return self._rng.choice(whole or members)
+    def _one(self, members: list[Member]) -> Member | None:
+        """One that is whole, to be broken."""
+        whole = [member for member in members if not member.is_broken]
+        if not whole:
+            return None
+        member = self._rng.choice(whole)
+        member.is_broken = True
+        return member
 
     def _later(self, seconds: float, mend: Callable[[], object]) -> None:
         async def wait() -> None:

@@ -100,11 +100,12 @@ class Member:
     folder: Path
     process: Process | None = None
     is_stopped: bool = False
-    runs: int = 0
+    is_broken: bool = False
+    """Whether somebody broke it and will mend it."""
 
     def start(self) -> None:
+        self.is_broken = False
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.runs += 1
         log = self.folder / f"{self.name}.log"
         self.process = Process(self.argv, log=log, env=self.env, cwd=self.folder)
 
@@ -133,7 +134,7 @@ class Member:
         """SIGCONT."""
         if self.is_stopped and self.is_running and self.process:
             self.process.send(signal.SIGCONT)
-        self.is_stopped = False
+        self.is_stopped = self.is_broken = False
 
 
 @dataclass

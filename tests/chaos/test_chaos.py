@@ -29,6 +29,7 @@ ENDS = ("exited", "cancelled", "command-timeout", "command-unknown")
 
 
 @pytest.mark.timeout(SECONDS + 600)
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the balancer cuts what is in use
 def test_chaos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plant = Plant(tmp_path, random.Random(SEED))
     with capsys.disabled():
