@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
 
 from kubently import wire
 from kubently.auth import Caller
@@ -43,9 +46,11 @@ class Asked:
         fields: list[wire.Field],
         stream: Exchange,
         *,
+        has_body: bool,
         pace: Pace | None,
     ) -> None:
         self._fleet = fleet
+        self._has_body = has_body
         self._cluster = cluster
         self._caller = caller
         self._fields = fields
@@ -64,14 +69,19 @@ class Asked:
         """
         for left in reversed(range(ATTEMPTS)):
             try:
-                await self._stream.write(body, end_stream=True)
+                if self._has_body:
+                    await self._stream.write(body, end_stream=True)
                 return await self._stream.head()
             except TunnelClosedError as error:
                 if not left:
                     raise
                 try:
                     self._stream, _ = await self._fleet.open(
-                        self._cluster, self._fields, caller=self._caller, wait=RESUME_WAIT
+                        self._cluster,
+                        self._fields,
+                        caller=self._caller,
+                        wait=RESUME_WAIT,
+                        end_stream=not self._has_body,
                     )
                 except KubentlyError:
                     raise error from None
@@ -115,46 +125,73 @@ class KubernetesRequests:
         Raises PolicyDeniedError, InvalidRequestError, AuthError, FleetError.
         """
         await self._admission.require(principal, cluster, Permission.RUN)
-        request = paths.parse(method, path, query)
         limits = narrowing.of(principal, cluster) or policy.UNLIMITED
-        decision = policy.decide(request, self._admission.policy(cluster), limits)
+        is_short = len(path) + len(query) <= _SHORT
+        understand = _understand if is_short else _understand.__wrapped__
+        understood = understand(method, path, query, self._admission.policy(cluster), limits)
+        request, decision = understood.request, understood.decision
         if isinstance(decision, policy.Deny):
             await self._audit.deny(
-                principal, cluster, "kubernetes", str(request), request_id=request_id, outcome=decision.rule
+                principal, cluster, "kubernetes", understood.text, request_id=request_id, outcome=decision.rule
             )
             raise PolicyDeniedError(decision, request)
         forwarded = headers.request_headers(fields, with_body=request.verb == "create")
+        head = [*understood.head, *forwarded, *narrowing.caller_fields(principal, cluster, request_id)]
         with self._limits.admit(self._limits.kubernetes, cluster, principal.name):
-            async with self._opened(principal, cluster, request, forwarded, request_id) as asked:
-                yield asked
+            entry = await self._audit.start(principal, cluster, "kubernetes", understood.text, request_id=request_id)
+            try:
+                async with self._opened(Caller(principal, Permission.RUN, request_id), cluster, request, head) as asked:
+                    yield asked
+                    entry.outcome = "answered" if asked.has_ended else "cancelled"
+            except KubentlyError as error:
+                entry.outcome = error.code
+                raise
+            except asyncio.CancelledError:
+                entry.outcome = "cancelled"
+                raise
+            finally:
+                await entry.end(entry.outcome)
 
     @contextlib.asynccontextmanager
     async def _opened(
-        self,
-        principal: Principal,
-        cluster: ClusterId,
-        request: paths.ApiRequest,
-        forwarded: Iterable[wire.Field],
-        request_id: str,
+        self, caller: Caller, cluster: ClusterId, request: paths.ApiRequest, head: list[wire.Field]
     ) -> AsyncIterator[Asked]:
-        async with self._audit.recorded(principal, cluster, "kubernetes", str(request), request_id=request_id) as entry:
-            target = b"?".join(part for part in paths.build(request) if part)
-            head: list[wire.Field] = [
-                (b":method", request.method.encode()),
-                (b":path", b"/k8s" + target),
-                *forwarded,
-                *narrowing.caller_fields(principal, cluster, request_id),
-            ]
-            caller = Caller(principal, Permission.RUN, request_id)
-            stream, _ = await self._fleet.open(cluster, head, caller=caller)
-            pace = self._limits.follow() if request.is_stream and not request.is_watch else None
-            asked = Asked(self._fleet, cluster, caller, head, stream, pace=pace)
-            try:
-                yield asked
-                entry.outcome = "answered" if asked.has_ended else "cancelled"
-            except TunnelClosedError as error:
-                raise TunnelClosedError(
-                    f"the executor of {cluster} was lost before it answered ({error.message})", hint="ask again"
-                ) from error
-            finally:
-                asked.close()
+        has_body = request.method == "POST"
+        stream, _ = await self._fleet.open(cluster, head, caller=caller, end_stream=not has_body)
+        pace = self._limits.follow() if request.is_stream and not request.is_watch else None
+        asked = Asked(self._fleet, cluster, caller, head, stream, has_body=has_body, pace=pace)
+        try:
+            yield asked
+        except TunnelClosedError as error:
+            raise TunnelClosedError(
+                f"the executor of {cluster} was lost before it answered ({error.message})", hint="ask again"
+            ) from error
+        finally:
+            asked.close()
+
+
+_SHORT = 512
+"""Bytes of path and query up to which what was worked out about a request is remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Understood:
+    """What depends on a request's method, path and query alone, and on who may what."""
+
+    request: paths.ApiRequest
+    decision: policy.Decision
+    head: tuple[wire.Field, ...]
+    """How it begins on its way to the executor, built anew."""
+    text: str
+    """How the audit log shows it."""
+
+
+@lru_cache(maxsize=4096)
+def _understand(
+    method: str, path: bytes, query: bytes, rules: policy.Policy, limits: policy.Narrowing | policy.Limits
+) -> _Understood:
+    """Read and decide. Dashboards and controllers ask the same again and again."""
+    request = paths.parse(method, path, query)
+    target = b"?".join(part for part in paths.build(request) if part)
+    head = ((b":method", request.method.encode()), (b":path", b"/k8s" + target))
+    return _Understood(request, policy.decide(request, rules, limits), head, str(request))
