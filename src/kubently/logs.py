@@ -8,6 +8,8 @@ import sys
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
+from kubently import tracing
+
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 """Id of the request being served; added to every record."""
 
@@ -29,6 +31,8 @@ def _fields(record: logging.LogRecord) -> dict[str, object]:
     found = {name: value for name, value in record.__dict__.items() if name not in _STANDARD}
     if current := request_id.get():
         found.setdefault("request_id", current)
+    if trace := tracing.trace_id():
+        found.setdefault("trace_id", trace)
     return found
 
 

@@ -39,6 +39,25 @@ class LogSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TracingSettings:
+    """Where traces go. The rest of OpenTelemetry's own variables is read by its SDK."""
+
+    collector: str = ""
+    """``OTEL_EXPORTER_OTLP_ENDPOINT`` or ``OTEL_EXPORTER_OTLP_TRACES_ENDPOINT``: URL of an OTLP/HTTP collector for
+    traces, http://host:4318; needs the extra ``otel``. Empty, or ``OTEL_TRACES_EXPORTER`` none, or
+    ``OTEL_SDK_DISABLED`` true: none are sent."""
+    traceparent: str = ""
+    """``TRACEPARENT``: W3C trace context of which a command is a part."""
+
+    @classmethod
+    def from_env(cls, environ: Environ) -> TracingSettings:
+        """Read from *environ*."""
+        off = environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or environ.get("OTEL_TRACES_EXPORTER") == "none"
+        named = environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+        return cls("" if off else named, environ.get("TRACEPARENT", ""))
+
+
+@dataclass(frozen=True, slots=True)
 class TimingSettings:
     """Seconds of the tunnel's liveness; the same two names on API and executor."""
 

@@ -17,7 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from kubently import __version__, logs
+from kubently import __version__, logs, tracing
 from kubently.api import connect, docs, enrol, health, kubeproxy, login, polls, requests
 from kubently.api.commands import CommandRoutes
 from kubently.api.routes import ROUTERS
@@ -56,10 +56,15 @@ class Edge:
             await self._http(scope, receive, send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        surface = "kubernetes" if scope["path"].startswith("/clusters/") else "rest"
+        parent = tracing.of_fields(scope["headers"])
+        with tracing.Span(f"{scope['method']} {surface}", tracing.Kind.SERVER, parent=parent) as span:
+            await self._answer(scope, receive, send, surface, span)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, surface: str, span: tracing.Span) -> None:
         request_id = requests.take_request_id(scope)
         token = logs.request_id.set(request_id)
         started, seen = time.monotonic(), _Seen(send)
-        surface = "kubernetes" if scope["path"].startswith("/clusters/") else "rest"
         try:
             await self._route(scope, receive, seen.send, request_id)
         except KubentlyError as error:
@@ -72,6 +77,9 @@ class Edge:
             if not seen.status:
                 await self._refuse(surface, seen.send, _unforeseen(), request_id)
         finally:
+            span.note("url.path", scope["path"])
+            span.note("kubently.request_id", request_id)
+            span.note("http.response.status_code", seen.status)
             self._services.metrics.requests.labels(surface=surface, status=seen.status).inc()
             log.debug(
                 "request",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-from kubently import wire
+from kubently import tracing, wire
 from kubently.auth import grants
 from kubently.errors import ConfigError, InvalidRequestError
 from kubently.kube import headers, policy
@@ -42,6 +42,8 @@ def caller_fields(principal: Principal, cluster: ClusterId, request_id: str) -> 
         (headers.PRINCIPAL, principal.name.encode("ascii", "replace")),
         (headers.REQUEST_ID, request_id.encode("ascii", "replace")),
     ]
+    if trace := tracing.current.get():
+        fields.append((tracing.HEADER, trace.encode()))
     limits = of(principal, cluster)
     return fields if limits is None else [*fields, (headers.LIMITS, limits.encode())]
 

@@ -12,7 +12,7 @@ from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from kubently import __version__, trust
+from kubently import __version__, tracing, trust
 from kubently.client.proxied import ProxiedConnection
 from kubently.errors import ConfigError, KubentlyError
 from kubently.settings import TrustSettings
@@ -127,10 +127,20 @@ class Api:
     def _send(
         self, method: str, path: str, body: Any, headers: Mapping[str, str], timeout: float | None
     ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        # Until the head of the answer: how long its body is read is its reader's affair.
+        with tracing.Span(method, tracing.Kind.CLIENT) as span:
+            span.note("url.path", path.partition("?")[0])
+            return self._asked(method, path, body, headers, timeout)
+
+    def _asked(
+        self, method: str, path: str, body: Any, headers: Mapping[str, str], timeout: float | None
+    ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
         connection = self._connection(timeout or self._timeout)
         fields = {"Accept": "application/json", "User-Agent": f"kubently/{__version__}", **headers}
         if self._key:
             fields["Authorization"] = f"Bearer {self._key}"
+        if trace := tracing.current.get():
+            fields["traceparent"] = trace
         payload = None
         if body is not None:
             payload, fields["Content-Type"] = json.dumps(body).encode(), "application/json"

@@ -14,6 +14,7 @@ from typing import cast
 import anyio
 import httptools
 
+from kubently import tracing
 from kubently.errors import KubeError
 from kubently.executor.target import Target
 
@@ -210,6 +211,14 @@ class ApiServer:
         self, method: bytes, target: bytes, headers: Sequence[Header] = (), body: bytes = b""
     ) -> Response:
         """Send one request; *target* is path and query. Raises UpstreamError, ConfigError (credentials)."""
+        with tracing.Span("kube-apiserver", tracing.Kind.CLIENT) as span:
+            span.note("http.request.method", method.decode("latin-1"))
+            span.note("url.path", target.partition(b"?")[0].decode("latin-1"))
+            response = await self._request(method, target, headers, body)
+            span.note("http.response.status_code", response.status)
+            return response
+
+    async def _request(self, method: bytes, target: bytes, headers: Sequence[Header], body: bytes) -> Response:
         data = await self._encode(method, target, headers, body)
         while True:
             connection = self._take_idle() or await self._connect()
@@ -243,6 +252,8 @@ class ApiServer:
         if authorization := await self._target.credential.authorization():
             lines.append(b"authorization: " + authorization)
         lines += [name + b": " + value for name, value in headers]
+        if trace := tracing.current.get():
+            lines.append(tracing.HEADER + b": " + trace.encode())
         if body or method not in (b"GET", b"HEAD"):
             lines.append(b"content-length: %d" % len(body))
         return b"\r\n".join(lines) + b"\r\n\r\n" + body

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import anyio
 
+from kubently import tracing
 from kubently.errors import (
     CommandUnknownError,
     InvalidRequestError,
@@ -74,14 +75,9 @@ class ExecutorApp:
 
         try:
             caller = callers.read(scope["headers"])
-            if path.startswith(b"/k8s/"):
-                await self._kube_api.serve(scope, receive, noted, path=path[4:], caller=caller)
-            elif path == b"/commands" and scope["method"] == "POST":
-                await self._command(scope, receive, noted, caller)
-            elif path == b"/policy" and scope["method"] == "POST":
-                await self._explain(receive, noted, caller)
-            else:
-                raise NotFoundError(f"the executor serves no {scope['method']} {path.decode('latin-1')[:200]}")
+            with tracing.Span(_name(path), tracing.Kind.SERVER, parent=caller.trace) as span:
+                span.note("kubently.request_id", caller.request_id)
+                await self._route(scope, receive, noted, replace(caller, trace=tracing.current.get()))
         except KubentlyError as error:
             if started:  # the head is out: the stream is reset, which tells the other end that the body is not whole
                 log.warning("an answer was broken off", extra={"code": error.code, "reason": str(error)})
@@ -91,6 +87,17 @@ class ExecutorApp:
             headers_out = [(b"content-type", problems.MEDIA_TYPE.encode())]
             await send({"type": "http.response.start", "status": problems.status_of(error), "headers": headers_out})
             await send({"type": "http.response.body", "body": body})
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send, caller: Caller) -> None:
+        path: bytes = scope["raw_path"]
+        if path.startswith(b"/k8s/"):
+            await self._kube_api.serve(scope, receive, send, path=path[4:], caller=caller)
+        elif path == b"/commands" and scope["method"] == "POST":
+            await self._command(scope, receive, send, caller)
+        elif path == b"/policy" and scope["method"] == "POST":
+            await self._explain(receive, send, caller)
+        else:
+            raise NotFoundError(f"the executor serves no {scope['method']} {path.decode('latin-1')[:200]}")
 
     async def _explain(self, receive: Receive, send: Send, caller: Caller) -> None:
         answer = await self._explainer.explain(await read_json(receive, limit=_MAX_REQUEST), caller)
@@ -154,6 +161,13 @@ class ExecutorApp:
         finally:
             kept.readers -= 1
             kept.left(at_once=not was_lost)
+
+
+def _name(path: bytes) -> str:
+    """Of a span: few of them, whatever is asked for."""
+    return "executor " + next(
+        (word for word in ("k8s", "commands", "policy") if path[1:].startswith(word.encode())), ""
+    )
 
 
 class _Run:

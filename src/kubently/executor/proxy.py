@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from kubently import trust
+from kubently import tracing, trust
 from kubently.executor.caller import Caller
 from kubently.executor.kubeapi import KubeApi
 from kubently.listen import listen, while_connected
@@ -78,7 +78,7 @@ class Proxy:
             await send(_start(401))
             await send({"type": "http.response.body", "body": b""})
             return
-        with while_connected(scope):
+        with while_connected(scope), tracing.Span("kubectl", parent=caller.trace):
             await self._kube_api.serve(scope, receive, send, path=scope["raw_path"], caller=caller)
 
     def _kubeconfig(self, token: str) -> bytes:

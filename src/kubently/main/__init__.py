@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 from kubently.cli.app import root
 from kubently.main.errors import named_errors
+from kubently.main.traced import traced
+from kubently.settings import TracingSettings, process_environ
 
 root.lazy = {
     "up": ("kubently.main.up:up", "Run everything on this machine and diagnose it."),
@@ -15,5 +19,5 @@ root.lazy = {
 
 def main() -> None:
     """Entry point."""
-    with named_errors():
+    with named_errors(), traced(sys.argv[1:], TracingSettings.from_env(process_environ())):
         root(prog_name="kubently")
