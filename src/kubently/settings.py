@@ -227,13 +227,14 @@ class StoreSettings:
     username: str = ""
     """``KUBENTLY_STORE_USERNAME``: user of Redis, where its URL names none; empty: the default user."""
     password: str = field(default="", repr=False)
-    """``KUBENTLY_STORE_PASSWORD``, or the content of ``KUBENTLY_STORE_PASSWORD_FILE``."""
+    """``KUBENTLY_STORE_PASSWORD`` or the content of ``KUBENTLY_STORE_PASSWORD_FILE``: its password, where the URL has
+    none."""
     password_file: Path | None = None
     """``KUBENTLY_STORE_PASSWORD_FILE``: read anew at each connection, so that a rotated password needs no restart."""
     sentinel_password: str = field(default="", repr=False)
     """``KUBENTLY_STORE_SENTINEL_PASSWORD`` or the content of ``KUBENTLY_STORE_SENTINEL_PASSWORD_FILE``: password of the
     sentinels themselves, where they want one."""
-    trust: TrustSettings = TrustSettings()
+    trust: TrustSettings = field(default_factory=lambda: TrustSettings())
     """``KUBENTLY_STORE_CA_CERT``: CA of the store beside the system's roots, as ``KUBENTLY_CA_CERT``.
     ``KUBENTLY_STORE_CLIENT_CERT`` and ``KUBENTLY_STORE_CLIENT_KEY``: PEM files of the certificate to show there, which
     Redis wants unless ``tls-auth-clients`` is off. ``KUBENTLY_STORE_TLS_SERVER_NAME``: the name that its certificate

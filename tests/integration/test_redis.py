@@ -215,6 +215,26 @@ async def test_hints_reach_other_processes_of_the_same_database(redis: RedisServ
         assert await next_of(foreign) == "h:z"
 
 
+async def test_hints_go_over_tls(tmp_path: Path) -> None:
+    with RedisServer(tmp_path, tls=True, password=PASSWORD) as server:
+        settings = StoreSettings(password=PASSWORD, trust=TrustSettings(ca_cert=str(server.ca)))
+        async with opened(server.url, settings) as one, opened(server.url, settings) as other:
+            await listening(other, one)
+
+
+async def test_hints_go_from_any_node_of_a_cluster_to_any(tmp_path: Path) -> None:
+    with RedisCluster(tmp_path, password=PASSWORD) as cluster:
+        settings = StoreSettings(password=PASSWORD)
+        async with opened(cluster.url, settings) as one, opened(cluster.url, settings) as other:
+            await listening(other, one)
+            hints = other.subscribe("h:")
+            keys = [f"h:{number}" for number in range(12)]
+            for key in keys:
+                await one.put(key, b"1")
+
+            assert {await next_of(hints) for _ in keys} == set(keys)
+
+
 async def test_hints_come_again_after_a_loss_which_is_told(tmp_path: Path) -> None:
     with RedisServer(tmp_path) as server:
         async with opened(server.url) as one, opened(server.url) as other:

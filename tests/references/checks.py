@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from kubently import doctor, trust
-from kubently.doctor import codes
+from kubently.doctor import codes, stores
 from tests.references.markdown import NOTE, code, table
 
 _INTRO = """\
@@ -14,6 +14,11 @@ _INTRO = """\
 What `kubently doctor` looks at, in this order; [Find out why the API cannot be reached](../howto/doctor.md) says how to
 use it. A check whose predecessor failed is skipped. Codes are stable: the executor's log, the command line and the
 doctor give the same code for the same fault.
+"""
+_STORE = """\
+## Checks of the API's store
+
+What `kubently api doctor` looks at, with the API's own environment or `--store URL`.
 """
 _OTHERS = """\
 ## Codes of the way to the API
@@ -37,14 +42,15 @@ _BOUNDS = """\
 
 def page() -> str:
     """The page."""
-    checks = table(("Check", "Looks at", "After", "Own codes"), _checks())
+    columns = ("Check", "Looks at", "After", "Own codes")
+    checks, store = table(columns, _checks(doctor.CHECKS)), table(columns, _checks(stores.CHECKS))
     own = table(("Code", "What it means", "What to do"), _own())
     others = table(("Code", "What it means"), [(code(slug), text) for slug, text in trust.CODES.items()])
-    return "\n".join([NOTE, _INTRO, checks, "## Codes of the doctor\n", own, _OTHERS, others, _BOUNDS])
+    return "\n".join([NOTE, _INTRO, checks, _STORE, store, "## Codes of the doctor\n", own, _OTHERS, others, _BOUNDS])
 
 
-def _checks() -> Iterator[tuple[str, str, str, str]]:
-    for check in doctor.CHECKS:
+def _checks(checks: Sequence[doctor.Check]) -> Iterator[tuple[str, str, str, str]]:
+    for check in checks:
         said = [known.slug for known in codes.CODES if check.id in known.checks]
         yield code(check.id), check.title, ", ".join(map(code, check.depends_on)), ", ".join(map(code, said))
 

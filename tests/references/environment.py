@@ -24,6 +24,7 @@ be written with or without an `s` at their end.
 _SECTIONS: tuple[tuple[str, tuple[type[Any], ...]], ...] = (
     ("Both programs", (settings.LogSettings, settings.TimingSettings, settings.TracingSettings)),
     ("kubently api", (settings.ApiSettings, settings.LimitSettings)),
+    ("Redis as the store", (settings.StoreSettings,)),
     ("Audit log", (settings.AuditSettings,)),
     ("Logins", (settings.OidcSettings,)),
     ("kubently executor", (settings.ExecutorSettings,)),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kubently.settings import TrustSettings
+from kubently.settings import StoreSettings, TrustSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,5 +28,8 @@ class Subject:
     key: str = field(default="", repr=False)
     """A person's API key or session."""
     values: tuple[Path, ...] = ()
+    store_url: str = field(default="", repr=False)
+    """The API's own store, as ``KUBENTLY_STORE``."""
+    store: StoreSettings = field(default_factory=StoreSettings)
     timeout: float = 10.0
     """Seconds for each wait on the network."""

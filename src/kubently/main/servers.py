@@ -10,14 +10,41 @@ import click
 
 from kubently import logs
 from kubently.main.errors import named_errors
-from kubently.settings import ApiSettings, ExecutorSettings, process_environ
+from kubently.settings import ApiSettings, ExecutorSettings, StoreSettings, process_environ
 
 BACKEND = {"use_uvloop": True}
 
 
-@click.command()
-def api() -> None:
+@click.group(invoke_without_command=True)
+@click.pass_context
+def api(context: click.Context) -> None:
     """Run the control plane until SIGTERM. docs/reference/environment.md lists its settings."""
+    if context.invoked_subcommand is None:
+        _run_api()
+
+
+@api.command("doctor")
+@click.option("--store", "url", default="", metavar="URL", help="Another store than KUBENTLY_STORE's.")
+@click.option("--skip", multiple=True, metavar="ID", help="Leave a check out; may be given often.")
+@click.option("--wait", type=click.FloatRange(0, 3600), default=0, metavar="SECONDS", help="Repeat until no error.")
+@click.option("-o", "--output", type=click.Choice(["text", "json", "junit"]), default="text", show_default=True)
+@click.option("--fail-on", type=click.Choice(["warning", "error"]), default="error", show_default=True)
+def api_doctor(*, url: str, skip: tuple[str, ...], wait: float, output: str, fail_on: str) -> None:
+    """Look at the API's store with the API's own settings: reached, let in, new enough, kept, near.
+
+    A few keys doctor:... are written and removed. Exit codes are those of kubently doctor.
+    """
+    from kubently.cli.commands.doctor import examine
+    from kubently.doctor import Subject, stores
+
+    with named_errors():
+        environ = process_environ()
+        store = StoreSettings.from_env(environ)
+        subject = Subject(environ=environ, store_url=url or environ.get("KUBENTLY_STORE", "memory:"), store=store)
+        examine([subject], only="", skip=skip, wait=wait, output=output, fail_on=fail_on, catalogue=stores.CHECKS)
+
+
+def _run_api() -> None:
     from kubently import api as program
 
     with named_errors():

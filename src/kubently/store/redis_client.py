@@ -116,6 +116,7 @@ class Client:
         host, port = hosts[next(self._turn) % len(hosts)]
         options = self._options(connection.Connection)
         kind = options.pop("connection_class")
+        del options["max_connections"]
         return cast("Connection", kind(host=host, port=port, **options))
 
     async def aclose(self) -> None:

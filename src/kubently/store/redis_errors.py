@@ -38,13 +38,18 @@ def _says(*texts: str) -> Callable[[BaseException], bool]:
     return lambda error: isinstance(error, exceptions.RedisError) and any(text in str(error) for text in texts)
 
 
+_forbids = _is(exceptions.NoPermissionError)
+# Of a command within a script, before Redis 7.2 and after.
+_forbids_in_script = _says("ACL failure", "The user executing the script can't")
+
 _MEANINGS = (
     _Meaning("no-password", _says("Authentication required", "NOAUTH"), "wants a password, and none is set",
              "set KUBENTLY_STORE_PASSWORD or KUBENTLY_STORE_PASSWORD_FILE", 5),
     _Meaning("wrong-password", _is(exceptions.AuthenticationError, exceptions.AuthorizationError,
                                    exceptions.AuthenticationWrongNumberOfArgsError),
              "refuses the user or the password", "compare KUBENTLY_STORE_PASSWORD with the server's own", 5),
-    _Meaning("not-permitted", _is(exceptions.NoPermissionError), "does not allow its user what is needed",
+    _Meaning("not-permitted", lambda error: _forbids(error) or _forbids_in_script(error),
+             "does not allow its user what is needed",
              "docs/howto/redis.md lists the commands and channels that the user must have", 5),
     _Meaning("loading", _is(exceptions.BusyLoadingError), "is still loading its data", "wait until it has"),
     _Meaning("read-only", _says("is now a slave"), "was the master until now", "the next attempt asks for the new one"),

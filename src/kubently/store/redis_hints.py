@@ -63,6 +63,9 @@ class RemoteHints:
                     log.warning("hints of the store are lost", extra={"reason": str(unavailable(error, self._target))})
                 pause = FIRST_PAUSE if self.is_connected else min(LAST_PAUSE, 2 * pause)
                 is_lost = True
+            except Exception:  # nobody awaits this task before the end: it must not end unseen
+                log.exception("hints of the store are lost for a reason that was not foreseen")
+                pause, is_lost = LAST_PAUSE, True
             finally:
                 self.is_connected = False
             await asyncio.sleep(pause)

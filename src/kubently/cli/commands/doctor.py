@@ -20,7 +20,14 @@ from kubently.settings import TrustSettings
 
 _FORMATS = {"json": render.as_json, "junit": render.as_junit}
 _CATEGORIES = tuple(dict.fromkeys(check.category for check in checks.CHECKS))
-_PASSWORDS = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
+_PASSWORDS = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "KUBENTLY_STORE")
+_SECRETS = (
+    "KUBENTLY_TOKEN",
+    "KUBENTLY_API_KEY",
+    "KUBENTLY_ENROLMENT_TOKEN",
+    "KUBENTLY_STORE_PASSWORD",
+    "KUBENTLY_STORE_SENTINEL_PASSWORD",
+)
 
 
 @click.command()
@@ -75,15 +82,16 @@ def examine(
     output: str,
     fail_on: str,
     separate: bool = True,
+    catalogue: Sequence[checks.Check] = checks.CHECKS,
 ) -> None:
     """Run the checks, show what they find and end the process. *separate* URLs are not to accept the same token."""
     chosen = tuple(filter(None, only.split(",")))
-    if unknown := set(chosen) - set(_CATEGORIES):
+    if unknown := set(chosen) - {check.category for check in catalogue}:
         raise click.UsageError(f"there is no category {', '.join(sorted(unknown))}")
-    if unknown := set(skip) - {check.id for check in checks.CHECKS}:
+    if unknown := set(skip) - {check.id for check in catalogue}:
         raise click.UsageError(f"there is no check {', '.join(sorted(unknown))}")
     report = checks.run_until(
-        lambda: checks.run_each(checks.CHECKS, subjects, only=chosen, skip=skip),
+        lambda: checks.run_each(catalogue, subjects, only=chosen, skip=skip),
         wait=wait,
     )
     report = checks.shared(report) if separate else report
@@ -123,7 +131,7 @@ def _profile(state: State) -> profiles.Profile:
 def secrets_of(environ: Mapping[str, str], *credentials: str) -> Iterator[str]:
     """What may never be printed: credentials, and the passwords of proxies, encoded or not."""
     yield from credentials
-    yield from (environ.get(name, "") for name in ("KUBENTLY_TOKEN", "KUBENTLY_API_KEY", "KUBENTLY_ENROLMENT_TOKEN"))
+    yield from (environ.get(name, "") for name in _SECRETS)
     for name in (*_PASSWORDS, *map(str.lower, _PASSWORDS)):
         user, _, password = environ.get(name, "").rpartition("@")[0].rpartition("//")[2].partition(":")
         yield from (password, unquote(password)) if user else ()
