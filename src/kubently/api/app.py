@@ -10,8 +10,10 @@ from __future__ import annotations
 import logging
 import re
 import time
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
+import anyio
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -23,7 +25,7 @@ from kubently.api.commands import CommandRoutes
 from kubently.api.routes import ROUTERS
 from kubently.api.routes.context import SCOPE_KEY, Context
 from kubently.api.services import Services
-from kubently.errors import InvalidRequestError, KubentlyError, NotFoundError, PermissionDeniedError
+from kubently.errors import ApiDrainingError, InvalidRequestError, KubentlyError, NotFoundError, PermissionDeniedError
 from kubently.schema import Principal, parse_cluster_id, problems
 from kubently.tunnel import Receive, Scope, Send
 from kubently.tunnel.transports.websocket import PATH as TUNNEL_PATH
@@ -64,7 +66,8 @@ class Edge:
     async def _answer(self, scope: Scope, receive: Receive, send: Send, surface: str, span: tracing.Span) -> None:
         request_id = requests.take_request_id(scope)
         token = logs.request_id.set(request_id)
-        started, seen = time.monotonic(), _Seen(send)
+        proxied = self._services.metrics.proxied_bytes.inc if surface == "kubernetes" else None
+        started, seen = time.monotonic(), _Seen(send, proxied)
         try:
             await self._route(scope, receive, seen.send, request_id)
         except KubentlyError as error:
@@ -72,6 +75,11 @@ class Edge:
                 await self._refuse(surface, seen.send, error, request_id)
         except kubeproxy.BrokenAnswerError as error:
             log.warning("an answer was broken off", extra={"reason": str(error)})
+        except anyio.get_cancelled_exc_class():  # by the server, whose grace is over; a client's leave ends further in
+            if not seen.status:
+                stops = ApiDrainingError("this API stops", hint="ask again: another replica answers", retry_after=1)
+                with anyio.CancelScope(shield=True):
+                    await self._refuse(surface, seen.send, stops, request_id)
         except Exception:
             log.exception("a request failed")
             if not seen.status:
@@ -80,6 +88,8 @@ class Edge:
             span.note("url.path", scope["path"])
             span.note("kubently.request_id", request_id)
             span.note("http.response.status_code", seen.status)
+            if seen.started_at:
+                self._services.metrics.response_start[surface].observe(seen.started_at - started)
             self._services.metrics.requests.labels(surface=surface, status=seen.status).inc()
             log.debug(
                 "request",
@@ -171,15 +181,20 @@ class Edge:
 
 
 class _Seen:
-    """Notes which status was sent."""
+    """Notes which status was sent, and tells *proxied* of each piece of a body."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, proxied: Callable[[int], None] | None) -> None:
         self._send = send
+        self._proxied = proxied
         self.status = 0
+        self.started_at = 0.0
+        """When it was, by the monotonic clock; 0 as long as there is none."""
 
     async def send(self, message: Scope) -> None:
         if message["type"] == "http.response.start":
-            self.status = message["status"]
+            self.status, self.started_at = message["status"], time.monotonic()
+        elif self._proxied is not None:
+            self._proxied(len(message["body"]))
         await self._send(message)
 
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 import anyio
 
 from kubently import trust
+from kubently.api.collectors import OfAudit, OfExecutors, OfLimits, OfPeers
 from kubently.api.metrics import Metrics
 from kubently.auth import (
     EXECUTOR_CA,
@@ -43,8 +44,9 @@ from kubently.broker import (
 )
 from kubently.errors import KubentlyError, StoreUnavailableError
 from kubently.fleet import Fleet, Peers, Registry, joined, new_name
+from kubently.schema import ClusterId
 from kubently.settings import ApiSettings
-from kubently.store import ABSENT, Store, open_store
+from kubently.store import ABSENT, CachedStore, Store, open_store
 from kubently.trust import watching
 from kubently.tunnel import Heartbeat
 from kubently.tunnel.transports.poll_server import Polls
@@ -54,6 +56,9 @@ log = logging.getLogger(__name__)
 REVOCATION_POLL = 5.0
 """Seconds between two looks at the tokens of connected executors: a token that was removed behind our back (by an
 operator in the store, in a mounted Secret) ends its session within ten."""
+
+MANY = 200
+"""Clusters from which on their credentials are read from a Redis at once rather than one by one."""
 
 READ_BY_REQUESTS = ("auth:", "executor:token:")
 """Prefixes of what requests and dials are let in by."""
@@ -135,26 +140,25 @@ async def open_services(settings: ApiSettings, *, store: Store | None = None) ->
             metrics.count_connections(fleet.sessions)
             metrics.streams.set_function(fleet.streams)
             fleet.probes.on_result = lambda result: metrics.probes.labels(result=result).inc()
-            metrics.show_executors(fleet)
-            metrics.show_audit(auditing)
+            fleet.on_routed = metrics.count_route
+            metrics.show(OfExecutors(fleet), OfPeers(fleet), OfAudit(auditing))
             _watch_certificates(metrics, settings, identities)
             admission = Admission(fleet, tokens)
             limits = Limits.of(settings.limits, clock=time.monotonic)
             commands = Commands(fleet, admission, audit, store, limits)
             kubernetes = KubernetesRequests(fleet, admission, audit, limits)
-            for limit in limits.named:
-                metrics.count_refusals(limit)
+            metrics.show(OfLimits(limits.named))
             tasks.start_soon(heartbeat.run)
             for prefix in identities.hints:
                 tasks.start_soon(_cut_revoked_on_hint, store, prefix, identities, fleet)
-            tasks.start_soon(_cut_revoked_in_turn, identities, fleet)
+            tasks.start_soon(_cut_revoked_in_turn, store, identities, fleet)
             keys = ApiKeys(store, now=lambda: datetime.now(UTC), admin_key=settings.admin_key)
             logins = open_logins(settings, store)
             callers = Callers(keys, logins)
             if settings.peer_listen:
                 await stack.enter_async_context(await _joined(settings, store, fleet, registry))
             elif settings.store_url.startswith("redis"):
-                tasks.start_soon(_write_again, registry, fleet)
+                tasks.start_soon(_write_again, registry, fleet, store, await store.get(EXECUTOR_CA))
             yield Services(
                 settings=settings,
                 store=store,
@@ -183,11 +187,13 @@ async def open_services(settings: ApiSettings, *, store: Store | None = None) ->
                 await store.aclose()
 
 
-async def _write_again(registry: Registry, fleet: Fleet) -> None:
+async def _write_again(registry: Registry, fleet: Fleet, store: Store, executor_ca: bytes | None) -> None:
     """What several replicas do by their leases: a Redis may be emptied behind our back."""
     while True:
         await anyio.sleep(REVOCATION_POLL)
         try:
+            if executor_ca is not None:
+                await store.put(EXECUTOR_CA, executor_ca, expected=ABSENT)
             await registry.reconcile(fleet.connected())
         except KubentlyError as error:
             log.warning("the clusters' records were not compared", extra={"reason": str(error)})
@@ -264,18 +270,23 @@ async def _open_identities(settings: ApiSettings, store: Store, tokens: Executor
 
 
 async def _cut_revoked_on_hint(store: Store, prefix: str, identities: Identities, fleet: Fleet) -> None:
-    async for _ in store.subscribe(prefix):
-        await _cut_revoked(identities, fleet)
+    async for key in store.subscribe(prefix):
+        await _cut_revoked(identities, fleet, cluster=identities.cluster_of(key))
 
 
-async def _cut_revoked_in_turn(identities: Identities, fleet: Fleet) -> None:
+async def _cut_revoked_in_turn(store: Store, identities: Identities, fleet: Fleet) -> None:
     while True:
         await anyio.sleep(REVOCATION_POLL)
-        await _cut_revoked(identities, fleet)
+        await _cut_revoked(identities, fleet, ahead=store)
 
 
-async def _cut_revoked(identities: Identities, fleet: Fleet) -> None:
+async def _cut_revoked(
+    identities: Identities, fleet: Fleet, *, cluster: ClusterId | None = None, ahead: Store | None = None
+) -> None:
     try:
-        await fleet.cut_revoked(identities.is_current)
+        if isinstance(ahead, CachedStore) and len(fleet.connected()) > MANY:
+            for prefix in identities.hints:
+                await ahead.scan(prefix)
+        await fleet.cut_revoked(identities.is_current, cluster=cluster)
     except KubentlyError as error:
         log.warning("executor credentials could not be checked", extra={"reason": str(error)})

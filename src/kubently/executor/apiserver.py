@@ -7,6 +7,7 @@ general client costs several times the CPU for each of the many small requests t
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Sequence
 from typing import cast
@@ -16,6 +17,7 @@ import httptools
 
 from kubently import tracing
 from kubently.errors import KubeError
+from kubently.executor import metrics
 from kubently.executor.target import Target
 
 Header = tuple[bytes, bytes]
@@ -214,7 +216,13 @@ class ApiServer:
         with tracing.Span("kube-apiserver", tracing.Kind.CLIENT) as span:
             span.note("http.request.method", method.decode("latin-1"))
             span.note("url.path", target.partition(b"?")[0].decode("latin-1"))
-            response = await self._request(method, target, headers, body)
+            begun = time.monotonic()
+            try:
+                response = await self._request(method, target, headers, body)
+            except UpstreamError:
+                metrics.API_SERVER_FAILURES.inc()
+                raise
+            metrics.API_SERVER_SECONDS.observe(time.monotonic() - begun)
             span.note("http.response.status_code", response.status)
             return response
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import anyio
+import anyio.lowlevel
 from anyio.abc import TaskGroup
 
 from kubently import wire
@@ -37,6 +38,9 @@ GRACE = 5.0
 MAX_SESSIONS = 24
 """Sessions of one cluster at once: two executors with four lanes each, twice while each lane is replaced, and some that
 restarts left half-open."""
+
+CHECKED_AT_ONCE = 100
+"""Credentials that are looked at before others get their turn."""
 
 MAX_ARRIVING = 16
 """Sessions of one cluster that have not said or proven yet who they are."""
@@ -77,6 +81,8 @@ class Fleet:
         self._refused: dict[ClusterId, Refusal] = {}
         self._arrival = anyio.Event()
         self._draining = False
+        self.on_routed: Callable[[str, str, float], None] = lambda path, failure, seconds: None
+        """Hears of each search for the way to a cluster: local or peer, the code where there was none, its seconds."""
         self.directory: Directory | None = None
         """Which other replica holds what; None where this is the only one."""
         self.peers: Peers | None = None
@@ -253,9 +259,14 @@ class Fleet:
         except KubentlyError as error:
             log.warning("a cluster's record was not stored", extra={"cluster": cluster, "reason": str(error)})
 
-    async def cut_revoked(self, is_current: Callable[[ClusterId, str], Awaitable[bool]]) -> None:
-        """Close every session whose credential *is_current* does not know any more."""
-        for connected in [*self._arriving, *(c for sessions in self._sessions.values() for c in sessions)]:
+    async def cut_revoked(
+        self, is_current: Callable[[ClusterId, str], Awaitable[bool]], *, cluster: ClusterId | None = None
+    ) -> None:
+        """Close every session, of *cluster* or of all, whose credential *is_current* does not know any more."""
+        everyone = [*self._arriving, *(c for sessions in self._sessions.values() for c in sessions)]
+        for number, connected in enumerate(c for c in everyone if cluster in (None, c.cluster)):
+            if number % CHECKED_AT_ONCE == 0:
+                await anyio.lowlevel.checkpoint()  # thousands may be known without a wait
             if not await is_current(connected.cluster, connected.admitted.credential):
                 what = "certificate" if connected.admitted.is_key_bound else "token"
                 log.warning(f"executor {what} revoked", extra={"cluster": connected.cluster})
@@ -300,8 +311,9 @@ class Fleet:
         everyone = [c.session for sessions in self._sessions.values() for c in sessions]
         for session in everyone:
             session.drain("the API stops")
+        asked = self.peers.sessions() if self.peers else []  # what goes through other replicas ends as well
         async with anyio.create_task_group() as tasks:
-            for session in everyone:
+            for session in (*everyone, *asked):
                 tasks.start_soon(session.wait_idle, timeout)
         for session in everyone:
             session.close("the API stopped", code=1012)
@@ -323,6 +335,18 @@ class Fleet:
         It waits up to *wait* seconds for a cluster that was here a moment ago. With *instance*, only that run of an
         executor will do. Raises ExecutorOfflineError, TooManyCommandsError, and what another replica refuses it with.
         """
+        begun = self._clock()
+        try:
+            found = await self._route(cluster, fields, caller, end_stream=end_stream, wait=wait, instance=instance)
+        except KubentlyError as error:
+            self.on_routed("", error.code, self._clock() - begun)
+            raise
+        self.on_routed("local" if isinstance(found[1], Connected) else "peer", "", self._clock() - begun)
+        return found
+
+    async def _route(
+        self, cluster: ClusterId, fields: Fields, caller: Caller, *, end_stream: bool, wait: float, instance: str
+    ) -> tuple[Exchange, Answering]:
         fields = tuple(fields)
         deadline = self._clock() + (min(wait, GRACE) if self._is_recent(cluster) else 0)
         while True:
@@ -408,6 +432,16 @@ class Fleet:
     def connected(self) -> frozenset[ClusterId]:
         """The clusters that have a session at this replica."""
         return frozenset(self._sessions)
+
+    def sessions_here(self) -> list[Session]:
+        """All of this replica that serve."""
+        return [c.session for sessions in self._sessions.values() for c in sessions]
+
+    def lost_within(self, seconds: float) -> list[ClusterId]:
+        """The clusters that left this replica so recently and have not come back to any."""
+        since = self._clock() - seconds
+        gone = (cluster for cluster, at in self._gone_at.items() if at > since and cluster not in self._sessions)
+        return [cluster for cluster in gone if not self._elsewhere(cluster)]
 
     def executors(self) -> int:
         """How many executors are connected, however many sessions they have."""

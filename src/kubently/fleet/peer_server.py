@@ -15,7 +15,7 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 
-from kubently import wire
+from kubently import tracing, wire
 from kubently.auth.peers import Caller, PeerTrust
 from kubently.errors import (
     ConfigError,
@@ -108,7 +108,8 @@ class PeerServer:
 
     async def _serve(self, stream: Stream) -> None:
         try:
-            with anyio.CancelScope() as scope:
+            place = tracing.of_fields(stream.fields)
+            with tracing.Span("peer", tracing.Kind.SERVER, parent=place), anyio.CancelScope() as scope:
                 stream.on_failed = scope.cancel
                 if not stream.is_closed:
                     await self._carry(stream)

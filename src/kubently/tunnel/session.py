@@ -234,6 +234,11 @@ class Session:
         return self._closed_reason is None and self._connection.can_open
 
     @property
+    def is_stalled(self) -> bool:
+        """Whether its connection takes nothing more for now."""
+        return not self._link.is_writable
+
+    @property
     def open_streams(self) -> int:
         """How many streams are open."""
         return self._connection.open_streams
