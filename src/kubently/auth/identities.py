@@ -75,6 +75,14 @@ class Identities:
         """Prefixes of the store whose changes may end a session."""
         return (executors.PREFIX, blocklist.PREFIX, _GENERATION)
 
+    @staticmethod
+    def cluster_of(key: str) -> ClusterId | None:
+        """Whose sessions a change of *key* may end; None where it may be anybody's."""
+        for prefix in (executors.PREFIX, _GENERATION):
+            if key.startswith(prefix) and key != prefix:
+                return ClusterId(key.removeprefix(prefix))
+        return None
+
     @property
     def authority(self) -> str:
         """The executors' CA, PEM."""

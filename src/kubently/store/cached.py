@@ -7,7 +7,8 @@ at another replica. While Redis cannot be reached it counts for a minute more: d
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from kubently.errors import StoreUnavailableError
@@ -41,16 +42,33 @@ class ReadCache:
     def __init__(self) -> None:
         self._present: dict[str, Kept] = {}
         self._absent: dict[str, Kept] = {}
-        self.version = 0
-        """Rises with each change that was heard of: what was asked for before may be old already."""
+        self._complete: dict[str, tuple[float, set[str]]] = {}
+        """Prefixes of which every pair was read: when, and which keys changed since."""
+        self._asked: list[set[str]] = []
+        """For each question under way, the keys that change meanwhile."""
 
     def look(self, key: str) -> Kept | None:
         """What is kept."""
-        return self._present.get(key) or self._absent.get(key)
+        if kept := self._present.get(key) or self._absent.get(key):
+            return kept
+        for prefix, (at, changed) in self._complete.items():
+            if key.startswith(prefix) and key not in changed:
+                return Kept(None, at)
+        return None
 
-    def keep(self, key: str, kept: Kept, *, version: int) -> None:
-        """Keep what was asked for when `version` was *version*; what changed since is not kept."""
-        if version != self.version:
+    @contextmanager
+    def asking(self) -> Iterator[set[str]]:
+        """While something is asked for: the keys that change meanwhile, whose answers may be old already."""
+        changed: set[str] = set()
+        self._asked.append(changed)
+        try:
+            yield changed
+        finally:
+            self._asked = [other for other in self._asked if other is not changed]
+
+    def keep(self, key: str, kept: Kept, changed: Collection[str]) -> None:
+        """Keep an answer, unless its key is among those that *changed* meanwhile."""
+        if key in changed or "" in changed:
             return
         self._forget(key)
         into, capacity = (self._absent, ABSENT_CAPACITY) if kept.value is None else (self._present, CAPACITY)
@@ -58,14 +76,29 @@ class ReadCache:
             del into[next(iter(into))]
         into[key] = kept
 
+    def keep_all(self, prefix: str, pairs: Mapping[str, bytes], at: float, changed: Collection[str]) -> None:
+        """Keep every pair under *prefix*, and that there is no other."""
+        if "" in changed or len(pairs) > CAPACITY // 4:
+            return
+        for key in [key for kept in (self._present, self._absent) for key in kept if key.startswith(prefix)]:
+            self._forget(key)
+        for key, value in pairs.items():
+            self.keep(key, Kept(value, at), changed)
+        self._complete[prefix] = at, set(changed)
+
     def drop(self, key: str) -> None:
         """Forget *key*, of which a change was heard; the empty one means all."""
-        self.version += 1
-        if key:
-            self._forget(key)
+        for changed in self._asked:
+            changed.add(key)
+        if not key:
+            self._present.clear()
+            self._absent.clear()
+            self._complete.clear()
             return
-        self._present.clear()
-        self._absent.clear()
+        self._forget(key)
+        for prefix, (_, changed) in self._complete.items():
+            if key.startswith(prefix):
+                changed.add(key)
 
     def _forget(self, key: str) -> None:
         self._present.pop(key, None)
@@ -110,17 +143,17 @@ class CachedStore:
         return await self._ask(key, now)
 
     async def _ask(self, key: str, now: float) -> bytes | None:
-        version = self._cache.version
-        try:
-            value = await self._store.get(key)
-        except StoreUnavailableError as error:
-            self._note_away(error)
-            kept = self._cache.look(key)  # again: it may have been dropped meanwhile
-            if kept and self._clock() - kept.at < self._grace:
-                return kept.value
-            raise
+        with self._cache.asking() as changed:
+            try:
+                value = await self._store.get(key)
+            except StoreUnavailableError as error:
+                self._note_away(error)
+                kept = self._cache.look(key)  # again: it may have been dropped meanwhile
+                if kept and self._clock() - kept.at < self._grace:
+                    return kept.value
+                raise
         self._note_back()
-        self._cache.keep(key, Kept(value, now), version=version)
+        self._cache.keep(key, Kept(value, now), changed)
         return value
 
     async def put(self, key: str, value: bytes, *, ttl: float | None = None, expected: bytes | None = None) -> bool:
@@ -138,8 +171,14 @@ class CachedStore:
             self._cache.drop(key)
 
     async def scan(self, prefix: str) -> Sequence[tuple[str, bytes]]:
-        """See `Store.scan`."""
-        return await self._store.scan(prefix)
+        """See `Store.scan`; what `get` asks for under *prefix* within the next second is known then."""
+        if not prefix.startswith(self._prefixes):
+            return await self._store.scan(prefix)
+        now = self._clock()
+        with self._cache.asking() as changed:
+            found = await self._store.scan(prefix)
+        self._cache.keep_all(prefix, dict(found), now, changed)
+        return found
 
     async def append(self, log: str, value: bytes, *, keep: int = 100_000) -> int:
         """See `Store.append`."""

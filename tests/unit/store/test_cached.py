@@ -152,23 +152,70 @@ async def test_what_is_new_while_it_is_away_fails() -> None:
         await bench.cached.get("auth:other")
 
 
+async def test_a_scan_answers_what_is_asked_for_next_there_or_not() -> None:
+    bench = Bench()
+    await bench.cached.get("auth:token:gone")
+    await bench.store.put("auth:token:a", b"1")
+    await bench.cached.get("auth:token:a")
+    await bench.store.put("auth:token:a", b"2")
+
+    await bench.cached.scan("auth:token:")
+    bench.store.asked.clear()
+
+    assert await bench.cached.get("auth:token:a") == b"2"
+    assert await bench.cached.get("auth:token:gone") is None
+    assert await bench.cached.get("auth:token:never") is None
+    assert bench.store.asked == []
+    bench.now[0] += cached.FRESH
+    await bench.cached.get("auth:token:never")
+    assert bench.store.asked == ["auth:token:never"]
+
+
+@pytest.mark.parametrize("hint", ["auth:token:new", ""])
+async def test_a_hint_counts_for_what_a_scan_did_not_find(hint: str) -> None:
+    bench = Bench()
+    await bench.cached.scan("auth:token:")
+    assert await bench.cached.get("auth:token:new") is None
+
+    await bench.store.put("auth:token:new", b"1")
+    bench.cache.drop(hint)
+
+    assert await bench.cached.get("auth:token:new") == b"1"
+
+
 def test_what_changed_while_it_was_asked_for_is_not_kept() -> None:
     cache = ReadCache()
-    before = cache.version
-    cache.drop("auth:key")
+    with cache.asking() as changed:
+        cache.drop("auth:key")
 
-    cache.keep("auth:key", Kept(b"old", 0), version=before)
+    cache.keep("auth:key", Kept(b"old", 0), changed)
+    cache.keep("auth:other", Kept(b"1", 0), changed)
+    cache.keep_all("auth:all:", {}, 0.0, changed)
 
     assert cache.look("auth:key") is None
+    assert cache.look("auth:other") == Kept(b"1", 0)
+    assert cache.look("auth:all:any") == Kept(None, 0.0)
+
+
+def test_what_changed_while_all_was_asked_for_is_not_kept() -> None:
+    cache = ReadCache()
+    with cache.asking() as changed:
+        cache.drop("auth:all:a")
+        cache.drop("auth:all:b")
+
+    cache.keep_all("auth:all:", {"auth:all:a": b"old"}, 0.0, changed)
+
+    assert cache.look("auth:all:a") is None
+    assert cache.look("auth:all:b") is None
 
 
 def test_made_up_names_push_nothing_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cached, "ABSENT_CAPACITY", 10)
     cache = ReadCache()
-    cache.keep("auth:key", Kept(b"1", 0), version=0)
+    cache.keep("auth:key", Kept(b"1", 0), ())
 
     for number in range(100):
-        cache.keep(f"auth:{number}", Kept(None, 0), version=0)
+        cache.keep(f"auth:{number}", Kept(None, 0), ())
 
     assert cache.look("auth:key") == Kept(b"1", 0)
     assert [n for n in range(100) if cache.look(f"auth:{n}")] == list(range(90, 100))
