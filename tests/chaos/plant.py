@@ -7,6 +7,7 @@ of their own, and a share of the packets that leave and enter it can be lost.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import random
@@ -15,6 +16,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -98,6 +100,8 @@ class Member:
     argv: list[str]
     env: dict[str, str]
     folder: Path
+    port: int = 0
+    """Where it is asked, if it is."""
     process: Process | None = None
     is_stopped: bool = False
     is_broken: bool = False
@@ -108,6 +112,11 @@ class Member:
         self.folder.mkdir(parents=True, exist_ok=True)
         log = self.folder / f"{self.name}.log"
         self.process = Process(self.argv, log=log, env=self.env, cwd=self.folder)
+
+    @property
+    def log(self) -> str:
+        """All that it said, in all its runs."""
+        return (self.folder / f"{self.name}.log").read_text(errors="replace")
 
     @property
     def is_running(self) -> bool:
@@ -144,6 +153,8 @@ class Plant:
     folder: Path
     rng: random.Random
     replicas: int = 3
+    executor_env: Mapping[str, str] = field(default_factory=dict)
+    """More of their environment."""
     redis: RedisServer = field(init=False)
     apis: list[Member] = field(default_factory=list)
     executors: list[Member] = field(default_factory=list)
@@ -151,8 +162,12 @@ class Plant:
     network: Network = field(default_factory=Network)
     port: int = 0
     """Of the balancer."""
-    ports: list[int] = field(default_factory=list)
-    """Of the replicas."""
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    @property
+    def ports(self) -> list[int]:
+        """Of the replicas."""
+        return [member.port for member in self.apis]
 
     async def start(self) -> None:
         """Start everything; who waits until it is ready is the caller."""
@@ -161,28 +176,27 @@ class Plant:
         self.redis.start()
         self.balancer = Balancer(self.rng)
         self.port = await self.balancer.start(self.network.host)
-        kube_port, *ports = free_ports(1 + 2 * self.replicas)
-        self.ports = ports[: self.replicas]
-        self.balancer.targets = list(self.ports)
+        (self._kube_port,) = free_ports(1)
         self.notes = self.folder / "asked"
         self._tokens = self.folder / "tokens"
         self._tokens.mkdir()
         self.kube = Member(
             "kube-api",
-            [sys.executable, "-m", "tests.chaos.kube_api", self.network.host, str(kube_port), str(self.notes)],
+            [sys.executable, "-m", "tests.chaos.kube_api", self.network.host, str(self._kube_port), str(self.notes)],
             {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
             self.folder / "kube",
         )
         self.kube.start()
-        for number, (port, peer) in enumerate(zip(self.ports, ports[self.replicas :], strict=True)):
-            self.apis.append(self._api(number, port, peer))
+        for _ in range(self.replicas):
+            self.balancer.targets.append(self.add_api().port)
         for cluster, count in CLUSTERS.items():
             (self._tokens / cluster).write_text(f"a-token-of-{cluster}-0123456789abcdef")
-            self.executors += [self._executor(cluster, number, kube_port) for number in range(count)]
-        for member in (*self.apis, *self.executors):
-            member.start()
+            for _ in range(count):
+                self.add_executor(cluster)
 
-    def _api(self, number: int, port: int, peer: int) -> Member:
+    def add_api(self) -> Member:
+        """Start one more replica; nobody is sent to it yet."""
+        number, (port, peer) = next(self._numbers), free_ports(2)
         folder = self.folder / f"api-{number}"
         env = {
             "HOME": str(folder),
@@ -193,13 +207,18 @@ class Plant:
             "KUBENTLY_EXECUTOR_TOKENS_DIR": str(self._tokens),
             "KUBENTLY_AUDIT_DIR": str(folder / "audit"),
         }
-        return Member(f"api-{number}", [str(KUBENTLY), "api"], env, folder)
+        member = Member(f"api-{number}", [str(KUBENTLY), "api"], env, folder, port)
+        self.apis.append(member)
+        member.start()
+        return member
 
-    def _executor(self, cluster: str, number: int, kube_port: int) -> Member:
-        folder = self.folder / f"{cluster}-{number}"
+    def add_executor(self, cluster: str) -> Member:
+        """Start one more executor."""
+        name = f"{cluster}-{next(self._numbers)}"
+        folder = self.folder / name
         folder.mkdir(parents=True)
         kubeconfig = folder / "kubeconfig"
-        kubeconfig.write_text(json.dumps(_kubeconfig(f"http://{self.network.host}:{kube_port}")))
+        kubeconfig.write_text(json.dumps(_kubeconfig(f"http://{self.network.host}:{self._kube_port}")))
         env = {
             "HOME": str(folder),
             "PATH": f"{KUBENTLY.parent}:{os.environ['PATH']}",
@@ -208,28 +227,46 @@ class Plant:
             "KUBENTLY_TOKEN_FILE": str(self._tokens / cluster),
             "KUBENTLY_KUBECONFIG": str(kubeconfig),
             "KUBENTLY_STATE_DIR": str(folder / "state"),
+            **self.executor_env,
         }
-        return Member(f"{cluster}-{number}", [*self.network.prefix, str(KUBENTLY), "executor"], env, folder)
+        member = Member(name, [*self.network.prefix, str(KUBENTLY), "executor"], env, folder)
+        self.executors.append(member)
+        member.start()
+        return member
 
-    async def connected(self, http: httpx.AsyncClient, port: int) -> dict[str, int]:
-        """How many executors of each cluster a replica sees; empty when it does not answer."""
+    def asked(self) -> list[str]:
+        """The objects of the chaos that the cluster was asked for, in order."""
+        return self.notes.read_text().split() if self.notes.exists() else []
+
+    async def executors_seen(self, http: httpx.AsyncClient, port: int) -> dict[str, list[set[str]]]:
+        """At which replicas each cluster's executors are, as one replica sees it; empty when it does not answer."""
         try:
             answer = await http.get(f"http://127.0.0.1:{port}/api/v1/clusters", timeout=3)
             clusters = answer.json() if answer.status_code == 200 else []
         except (httpx.HTTPError, ValueError):
             return {}
-        return {cluster["id"]: len(cluster["executors"]) for cluster in clusters if cluster.get("executors")}
+        return {
+            cluster["id"]: [{each["replica"] for each in executor["sessions"]} for executor in cluster["executors"]]
+            for cluster in clusters
+            if cluster.get("executors")
+        }
 
-    async def wait_until_whole(self, http: httpx.AsyncClient, seconds: float) -> None:
-        """Wait until every replica sees every executor. Raises AssertionError."""
+    async def wait_until_whole(
+        self, http: httpx.AsyncClient, seconds: float, *, spread: int = 1, executors: Mapping[str, int] = CLUSTERS
+    ) -> None:
+        """Wait until every replica sees every executor, each at *spread* replicas. Raises AssertionError."""
         deadline = time.monotonic() + seconds
-        seen: dict[int, dict[str, int]] = {}
+        seen: dict[int, dict[str, list[set[str]]]] = {}
         while time.monotonic() < deadline:
-            seen = {port: await self.connected(http, port) for port in self.ports}
-            if all(found == CLUSTERS for found in seen.values()):
+            seen = {port: await self.executors_seen(http, port) for port in self.ports}
+            if all(
+                {cluster: len(places) for cluster, places in found.items()} == executors
+                and all(len(places) >= spread for several in found.values() for places in several)
+                for found in seen.values()
+            ):
                 return
             await asyncio.sleep(0.2)
-        raise AssertionError(f"after {seconds:g} s the replicas see {seen}, of {CLUSTERS}")
+        raise AssertionError(f"after {seconds:g} s the replicas see {seen}, of {executors}, at {spread} replicas each")
 
     def close(self) -> None:
         """End everything."""

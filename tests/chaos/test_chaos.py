@@ -40,7 +40,7 @@ def test_chaos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         nemesis, ledger = asyncio.run(storm(plant))
     finally:
         plant.close()
-    ran = Counter(plant.notes.read_text().split())
+    ran = Counter(plant.asked())
     with capsys.disabled():
         print("\n".join(nemesis.said))
         report(ledger, ran)

@@ -67,6 +67,11 @@ class PeerStream:
         """Whether the answer came to its end."""
         return self._stream.has_ended and self._head is not None
 
+    @property
+    def is_read(self) -> bool:
+        """Whether all of the answer was read, its end included."""
+        return self._head is not None and not self._buffer and self._stream.is_read
+
     async def head(self) -> tuple[wire.Field, ...]:
         """Wait for the answer's head."""
         if self._head is None:
@@ -139,10 +144,15 @@ class Peers:
                     break
         return None
 
+    def sessions(self) -> list[Session]:
+        """Those that stand."""
+        found = (line.standing for line in self._lines.values())
+        return [session for session in found if session is not None and not session.is_closed]
+
     def close(self) -> None:
         """End all connections."""
-        for line in self._lines.values():
-            line.close("this replica stops")
+        for session in self.sessions():
+            session.close("this replica stops")
 
     async def _ask(
         self,
@@ -185,7 +195,8 @@ class Peers:
         if line is None:
             living = {other.name for other in self._directory.replicas()}
             for name in [name for name in self._lines if name not in living]:
-                self._lines.pop(name).close("that replica is gone")
+                if (gone := self._lines.pop(name).standing) is not None:
+                    gone.close("that replica is gone")
             line = self._lines[replica.name] = _Line(self)
         line.replica = replica
         return line
@@ -198,7 +209,8 @@ class _Line:
 
     def __init__(self, peers: Peers) -> None:
         self._peers = peers
-        self._session: Session | None = None
+        self.standing: Session | None = None
+        """The connection; it may be closed."""
         self._connecting = anyio.Lock()
         self._failed_until = 0.0
 
@@ -209,15 +221,11 @@ class _Line:
 
     async def session(self) -> Session:
         """A session that streams may be opened in. Raises OSError, TunnelClosedError."""
-        if self._session is None or self._session.is_closed:
+        if self.standing is None or self.standing.is_closed:
             async with self._connecting:
-                if self._session is None or self._session.is_closed:
-                    self._session = await self._connect()
-        return self._session
-
-    def close(self, reason: str) -> None:
-        if self._session is not None:
-            self._session.close(reason)
+                if self.standing is None or self.standing.is_closed:
+                    self.standing = await self._connect()
+        return self.standing
 
     async def _connect(self) -> Session:
         peers, replica = self._peers, self.replica

@@ -23,7 +23,7 @@ from kubently.store import Store
 
 log = logging.getLogger(__name__)
 
-SPREAD_EVERY = 30.0
+SPREAD_EVERY = 10.0
 """Seconds between two looks for executors whose sessions are all at this replica while there are others."""
 SPREAD_AGAIN_AFTER = 600.0
 """Seconds for which an executor that came back all the same is left alone: the balancer in front decides."""

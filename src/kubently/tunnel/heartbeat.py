@@ -43,11 +43,15 @@ class Heartbeat:
             if session.is_closed:
                 self._sessions.discard(session)
             else:
-                session.tick(now, ping_after=self.ping_after, dead_after=self.dead_after)
+                # By the next look it would be later than promised.
+                session.tick(now, ping_after=self.ping_after, dead_after=self.dead_after - self._interval)
 
     async def run(self) -> None:
         """Look at every session often enough for the two limits; runs until cancelled."""
-        interval = min(2.0, self.ping_after / 4)
         while True:
-            await anyio.sleep(interval * random.uniform(0.9, 1.1))
+            await anyio.sleep(self._interval * random.uniform(0.8, 1.0))
             self.beat()
+
+    @property
+    def _interval(self) -> float:
+        return min(2.0, self.ping_after / 4)
