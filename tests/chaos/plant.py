@@ -31,6 +31,8 @@ KUBENTLY = Path(sys.executable).with_name("kubently")
 ADMIN_KEY = "chaos-admin-key-0123456789abcdef"
 CLUSTERS = {"east": 2, "west": 1}
 """How many executors each cluster has."""
+SAME = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
+"""What the programs have in common with the tests: the code."""
 LOSS = 3
 """Per cent of packets."""
 
@@ -199,6 +201,7 @@ class Plant:
         number, (port, peer) = next(self._numbers), free_ports(2)
         folder = self.folder / f"api-{number}"
         env = {
+            **SAME,
             "HOME": str(folder),
             "KUBENTLY_LISTEN": f"127.0.0.1:{port}",
             "KUBENTLY_PEER_LISTEN": f"127.0.0.1:{peer}",
@@ -220,6 +223,7 @@ class Plant:
         kubeconfig = folder / "kubeconfig"
         kubeconfig.write_text(json.dumps(_kubeconfig(f"http://{self.network.host}:{self._kube_port}")))
         env = {
+            **SAME,
             "HOME": str(folder),
             "PATH": f"{KUBENTLY.parent}:{os.environ['PATH']}",
             "KUBENTLY_API_URL": f"http://{self.network.host}:{self.port}",
