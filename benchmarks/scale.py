@@ -36,7 +36,7 @@ class Plant:
         self.api: subprocess.Popen[bytes]
         (folder / "tokens").mkdir()
         for number in range(clusters):
-            (folder / "tokens" / f"cluster-{number}").write_text(idle.TOKEN)
+            (folder / "tokens" / f"cluster-{number}").write_text(f"{idle.TOKEN}-{number}")
         authority = trust.make_authority("benchmark")
         (folder / "ca.crt").write_bytes(authority.cert)
         trust.issue(authority, ["127.0.0.1"]).write(folder / "tls.crt", folder / "tls.key")

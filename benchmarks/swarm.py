@@ -51,7 +51,7 @@ class Executor(asyncio.Protocol):
             f"GET {websocket.PATH} HTTP/1.1\r\nHost: 127.0.0.1:{self._swarm.port}\r\nConnection: Upgrade\r\n"
             "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
             f"Sec-WebSocket-Protocol: {websocket.SUBPROTOCOL}\r\nX-Kubently-Cluster: cluster-{self._number}\r\n"
-            f"Authorization: Bearer {TOKEN}\r\n\r\n".encode()
+            f"Authorization: Bearer {TOKEN}-{self._number}\r\n\r\n".encode()
         )
 
     def data_received(self, data: bytes) -> None:

@@ -91,15 +91,16 @@ class Edge:
             if seen.started_at:
                 self._services.metrics.response_start[surface].observe(seen.started_at - started)
             self._services.metrics.requests.labels(surface=surface, status=seen.status).inc()
-            log.debug(
-                "request",
-                extra={
-                    "method": scope["method"],
-                    "path": scope["path"],
-                    "status": seen.status,
-                    "seconds": round(time.monotonic() - started, 4),
-                },
-            )
+            if log.isEnabledFor(logging.DEBUG):
+                log.debug(
+                    "request",
+                    extra={
+                        "method": scope["method"],
+                        "path": scope["path"],
+                        "status": seen.status,
+                        "seconds": round(time.monotonic() - started, 4),
+                    },
+                )
             logs.request_id.reset(token)
 
     async def _refuse(self, surface: str, send: Send, error: KubentlyError, request_id: str) -> None:

@@ -48,13 +48,15 @@ async def serve(
             # Its Date stays behind, because the server writes one.
             fields = [field for field in headers.response_headers(head) if field[0] != b"date"]
             await send({"type": "http.response.start", "status": status_of(head), "headers": fields})
+            more = True
             try:
-                while chunk := await asked.read():
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                while more:
+                    chunk = await asked.read()
+                    more = bool(chunk) and not asked.is_read
+                    await send({"type": "http.response.body", "body": chunk, "more_body": more})
             except TunnelError as error:
                 # The head is out: only a broken connection tells the client that the body is not whole.
                 raise BrokenAnswerError(str(error)) from error
-            await send({"type": "http.response.body", "body": b""})
 
 
 def is_astray(scope: Scope) -> bool:

@@ -62,6 +62,11 @@ class Asked:
         """Whether the answer came to its end."""
         return self._stream.has_ended
 
+    @property
+    def is_read(self) -> bool:
+        """Whether that end was read: `read` would give nothing more."""
+        return self._stream.is_read
+
     async def answer(self, body: bytes) -> tuple[wire.Field, ...]:
         """Send the body and wait for the answer's head.
 
@@ -139,10 +144,16 @@ class KubernetesRequests:
         head = [*understood.head, *forwarded, *narrowing.caller_fields(principal, cluster, request_id)]
         with self._limits.admit(self._limits.kubernetes, cluster, principal.name):
             entry = await self._audit.start(principal, cluster, "kubernetes", understood.text, request_id=request_id)
+            asked: Asked | None = None
             try:
-                async with self._opened(Caller(principal, Permission.RUN, request_id), cluster, request, head) as asked:
-                    yield asked
-                    entry.outcome = "answered" if asked.has_ended else "cancelled"
+                asked = await self._ask(Caller(principal, Permission.RUN, request_id), cluster, request, head)
+                yield asked
+                entry.outcome = "answered" if asked.has_ended else "cancelled"
+            except TunnelClosedError as error:
+                entry.outcome = error.code
+                raise TunnelClosedError(
+                    f"the executor of {cluster} was lost before it answered ({error.message})", hint="ask again"
+                ) from error
             except KubentlyError as error:
                 entry.outcome = error.code
                 raise
@@ -150,24 +161,17 @@ class KubernetesRequests:
                 entry.outcome = "cancelled"
                 raise
             finally:
+                if asked is not None:
+                    asked.close()
                 await entry.end(entry.outcome)
 
-    @contextlib.asynccontextmanager
-    async def _opened(
+    async def _ask(
         self, caller: Caller, cluster: ClusterId, request: paths.ApiRequest, head: list[wire.Field]
-    ) -> AsyncIterator[Asked]:
+    ) -> Asked:
         has_body = request.method == "POST"
         stream, _ = await self._fleet.open(cluster, head, caller=caller, end_stream=not has_body)
         pace = self._limits.follow() if request.is_stream and not request.is_watch else None
-        asked = Asked(self._fleet, cluster, caller, head, stream, has_body=has_body, pace=pace)
-        try:
-            yield asked
-        except TunnelClosedError as error:
-            raise TunnelClosedError(
-                f"the executor of {cluster} was lost before it answered ({error.message})", hint="ask again"
-            ) from error
-        finally:
-            asked.close()
+        return Asked(self._fleet, cluster, caller, head, stream, has_body=has_body, pace=pace)
 
 
 _SHORT = 512

@@ -19,6 +19,11 @@ class Exchange(Protocol):
         """Whether the answer came to its end."""
         ...
 
+    @property
+    def is_read(self) -> bool:
+        """Whether all of the answer was read, its end included."""
+        ...
+
     async def head(self) -> tuple[wire.Field, ...]:
         """Wait for the answer's head."""
         ...

@@ -57,6 +57,11 @@ class Stream:
         """Whether the peer's half came to its end."""
         return self._ended
 
+    @property
+    def is_read(self) -> bool:
+        """Whether the peer's half came to its end and was read to it."""
+        return self._ended and not self._inbox
+
     async def head(self) -> tuple[wire.Field, ...]:
         """Wait for the response head. Raises StreamResetError or TunnelClosedError."""
         while self._head is None:

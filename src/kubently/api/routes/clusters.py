@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
+from pydantic import TypeAdapter
 
 from kubently.api.routes.context import Here
 from kubently.auth import ExecutorTokens, grants
@@ -24,10 +25,13 @@ from kubently.schema import (
 router = APIRouter(prefix="/api/v1/clusters", tags=["clusters"])
 
 
-@router.get("", summary="List the clusters that you may see")
+_LIST = TypeAdapter(list[Cluster])
+
+
+@router.get("", summary="List the clusters that you may see", response_model=list[Cluster])
 async def list_clusters(
     here: Here, selector: Annotated[str, Query(description="Labels that they must have, as env=prod,tier!=db")] = ""
-) -> list[Cluster]:
+) -> Response:
     """Each with state, labels and connected executors; one that only has a token so far is "never-connected", and left
     out while the store cannot be reached."""
     here.require(Permission.READ_CLUSTERS)
@@ -37,7 +41,9 @@ async def list_clusters(
         if cluster not in seen and grants.may_see(here.principal, cluster):
             seen[cluster] = fleet.describe(cluster)
     wanted = fanout.parse_selector(selector)
-    return [seen[cluster] for cluster in sorted(seen) if wanted.matches(seen[cluster].labels)]
+    found = [seen[cluster] for cluster in sorted(seen) if wanted.matches(seen[cluster].labels)]
+    # Of ten thousand clusters FastAPI would check and copy each once more, and nobody else would be served for seconds.
+    return Response(_LIST.dump_json(found), media_type="application/json")
 
 
 async def _expected(here: Here) -> set[ClusterId]:
