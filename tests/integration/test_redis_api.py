@@ -212,6 +212,10 @@ async def test_redis_goes_away_and_comes_back(redis: RedisServer, tmp_path: Path
                 tasks.start_soon(one.refuse, "GET", "/api/v1/clusters", unknown)
             health = await one.ask("GET", "/health")
             assert (health.status_code, health.json()["status"]) == (503, "degraded")
+            detail = health.json()["store_detail"]
+            assert detail["at"] == redis.url
+            assert detail["reason"] == ("timeout" if fault == "pause" else "refused")
+            assert detail["hint"]
             assert (await one.ask("GET", "/readyz")).status_code == 200
             assert await one.sessions("prod") == began
 

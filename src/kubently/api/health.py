@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
@@ -12,10 +13,12 @@ from kubently.api.services import Services
 from kubently.broker import fanout
 from kubently.errors import KubentlyError
 from kubently.schema import Principal
+from kubently.store import masked
 from kubently.tunnel import Receive, Scope, Send
 
 
 async def _health(scope: Scope, send: Send, services: Services) -> None:
+    asked = time.monotonic()
     problem = await services.check_store()
     answer: dict[str, object] = {"status": "degraded" if problem else "ok"}
     if principal := await _known(scope, services):
@@ -25,7 +28,13 @@ async def _health(scope: Scope, send: Send, services: Services) -> None:
             "uptime_seconds": round((datetime.now(UTC) - services.started_at).total_seconds(), 1),
             "executors": services.fleet.executors(),
             "streams": services.fleet.streams(),
-            "store": problem or "ok",
+            "store": str(problem or "ok"),
+            "store_detail": {
+                "at": masked(services.settings.store_url),
+                "reason": problem.details.get("reason", problem.code) if problem else "",
+                "hint": problem.hint if problem else "kubently api doctor looks closer",
+                "milliseconds": round((time.monotonic() - asked) * 1000, 1),
+            },
             "problems": [c.problem for c in fanout.visible(services.fleet, principal) if c.problem],
         }
     await requests.send_json(send, 503 if problem else 200, answer)
@@ -36,13 +45,14 @@ async def _live(scope: Scope, send: Send, services: Services) -> None:
 
 
 async def _ready(scope: Scope, send: Send, services: Services) -> None:
-    """Ready until it stops. All replicas have one store: were they unready without it, nobody would reach what needs
-    none, and executors that dial could not come back."""
+    """Ready until it stops, or its own file fails. A Redis is all replicas': were they unready without it, nobody would
+    reach what needs none, and executors that dial could not come back."""
+    problem = None if services.settings.store_url.startswith("redis") else await services.check_store()
     try:
         services.fleet.require_open()
     except KubentlyError as error:
-        return await requests.send_json(send, 503, {"status": str(error)})
-    return await requests.send_json(send, 200, {"status": "ok"})
+        problem = error
+    await requests.send_json(send, 503 if problem else 200, {"status": str(problem or "ok")})
 
 
 async def _known(scope: Scope, services: Services) -> Principal | None:

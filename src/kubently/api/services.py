@@ -104,16 +104,16 @@ class Services:
     listener: Listener
     started_at: datetime
 
-    async def check_store(self) -> str:
-        """Empty when the store answers, else what is wrong."""
+    async def check_store(self) -> KubentlyError | None:
+        """What is wrong with the store; None when it answers."""
         try:
             with anyio.fail_after(STORE_PROBE):
                 await self.store.get("health:probe")
         except TimeoutError:
-            return f"the store does not answer within {STORE_PROBE:g} s"
+            return StoreUnavailableError(f"the store does not answer within {STORE_PROBE:g} s")
         except KubentlyError as error:
-            return str(error)
-        return ""
+            return error
+        return None
 
 
 @contextlib.asynccontextmanager

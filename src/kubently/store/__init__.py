@@ -12,8 +12,19 @@ from kubently.store.cached import CachedStore, ReadCache
 from kubently.store.memory import MemoryStore
 from kubently.store.redis import RedisStore
 from kubently.store.sqlite import SqliteStore
+from kubently.store.targets import masked
 
-__all__ = ["ABSENT", "CachedStore", "Entry", "MemoryStore", "RedisStore", "SqliteStore", "Store", "open_store"]
+__all__ = [
+    "ABSENT",
+    "CachedStore",
+    "Entry",
+    "MemoryStore",
+    "RedisStore",
+    "SqliteStore",
+    "Store",
+    "masked",
+    "open_store",
+]
 
 
 def open_store(url: str, settings: StoreSettings | None = None, *, cached: tuple[str, ...] = ()) -> Store:
