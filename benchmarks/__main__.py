@@ -7,7 +7,7 @@ import sys
 import anyio
 import uvloop
 
-from benchmarks import audit, credential, enrolment, idle, kubernetes, machine, native, overhead, replicas
+from benchmarks import audit, credential, enrolment, hub, idle, kubernetes, machine, native, overhead, replicas, scale
 
 
 def main() -> None:
@@ -20,6 +20,8 @@ def main() -> None:
     credential.run(10 if quick else 50)
     uvloop.run(kubernetes.run(quick=quick))
     uvloop.run(replicas.run(quick=quick))
+    uvloop.run(hub.run(quick=quick))
+    scale.run(quick=quick)
     anyio.run(idle.run, 1000, backend_options={"use_uvloop": True})
     anyio.run(enrolment.run, 1000, backend_options={"use_uvloop": True})
     print(machine.describe())

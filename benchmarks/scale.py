@@ -160,11 +160,11 @@ def storm(count: int) -> None:
 def run(*, quick: bool) -> None:
     """Print all figures."""
     print("idle executors over plain WebSocket:")
-    memory((500, 1000) if quick else (2500, 5000, 10_000), tls=False, watched=10 if quick else 60)
+    memory((500, 1000) if quick else (2500, 5000, 10_000), tls=False, watched=3 if quick else 60)
     print("idle executors over TLS that the API ends itself:")
-    memory((500, 1000) if quick else (1000, 3000), tls=True, watched=10 if quick else 30)
+    memory((300, 600) if quick else (1000, 3000), tls=True, watched=3 if quick else 60)
     print("the API is killed and started anew:")
-    storm(1000 if quick else 5000)
+    storm(500 if quick else 5000)
 
 
 if __name__ == "__main__":
