@@ -10,7 +10,7 @@ import anyio
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from kubently.schema import ClusterState
+from kubently.schema import ClusterState, Top
 from kubently.settings import LimitSettings
 from kubently.testing import ScriptedExecutor
 from kubently.testing.fleets import RunningFleet, run_fleet
@@ -135,3 +135,27 @@ async def test_a_removed_cluster_leaves_no_label(tmp_path: Path) -> None:
         found = await read(fleet)
 
     assert not [labels for _, labels in found if dict(labels).get("cluster")]
+
+
+async def test_top_tells_the_same(tmp_path: Path) -> None:
+    async with run_fleet(tmp_path) as fleet:
+        await fleet.add("prod", ScriptedExecutor(hello))
+        await fleet.http.post("/api/v1/clusters/prod/commands", json=PODS)
+
+        top = Top.model_validate((await fleet.http.get("/api/v1/top")).json())
+
+    assert (top.clusters, top.connected, top.executors, top.endings) == (1, 1, 1, {"exited": 1})
+    assert sum(top.commands.counts) == 1 and len(top.commands.counts) == len(top.bounds) + 1
+    assert sum(top.routes["local"].counts) == 1
+    assert {limit.name for limit in top.limits} >= {"commands-per-cluster", "requests-per-key"}
+    assert top.memory_bytes > 0 and top.cpu_seconds > 0 and top.audit_problem == ""
+
+
+async def test_top_is_for_those_who_see_all_clusters(tmp_path: Path) -> None:
+    async with run_fleet(tmp_path) as fleet:
+        made = await fleet.http.post("/api/v1/keys", json={"name": "one", "role": "viewer", "clusters": ["prod"]})
+        key = made.json()["key"]
+
+        answer = await fleet.http.get("/api/v1/top", headers={"Authorization": f"Bearer {key}"})
+
+    assert answer.status_code == 403

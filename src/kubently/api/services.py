@@ -34,6 +34,7 @@ from kubently.auth import (
 from kubently.broker import (
     Admission,
     Audit,
+    Auditing,
     Commands,
     Diagnoses,
     KubernetesRequests,
@@ -95,6 +96,8 @@ class Services:
     fleet: Fleet
     polls: Polls
     audit: Audit
+    auditing: Auditing
+    limits: Limits
     commands: Commands
     admission: Admission
     kubernetes: KubernetesRequests
@@ -171,6 +174,8 @@ async def open_services(settings: ApiSettings, *, store: Store | None = None) ->
                 fleet=fleet,
                 polls=Polls(),
                 audit=audit,
+                auditing=auditing,
+                limits=limits,
                 commands=commands,
                 admission=admission,
                 kubernetes=kubernetes,

@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "whoami": ("kubently.cli.commands.login:whoami", "Say who you are to the API."),
     "clusters": ("kubently.cli.commands.clusters:clusters", "List the clusters that you can ask."),
     "run": ("kubently.cli.commands.run:run", "Run a read-only kubectl command on one cluster or many."),
+    "top": ("kubently.cli.commands.top:top", "Watch what the API does: fleet, rates, latencies, limits."),
     "diagnose": ("kubently.cli.commands.diagnose:diagnose", "Say what is wrong in clusters, and why."),
     "doctor": ("kubently.cli.commands.doctor:doctor", "Say why the API cannot be reached, and what to do."),
     "cert": ("kubently.cli.commands.cert:cert", "Show certificates and say when they end."),

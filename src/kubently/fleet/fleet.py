@@ -429,6 +429,10 @@ class Fleet:
                 return told
         return next((told for info in self._elsewhere(cluster) if (told := info.capabilities.get(name))), "")
 
+    def registered(self) -> int:
+        """How many clusters there are, connected or not."""
+        return len(self._registry.all())
+
     def connected(self) -> frozenset[ClusterId]:
         """The clusters that have a session at this replica."""
         return frozenset(self._sessions)

@@ -36,6 +36,7 @@ from kubently.schema.identity import (
 from kubently.schema.ids import CLUSTER_ID_PATTERN, ClusterId, parse_cluster_id
 from kubently.schema.logins import AuthMethods, LoginInfo, LoginRequest, NewSession, OidcMethod
 from kubently.schema.policies import Authority, PolicyAnswer, PolicyQuestion, PolicyVerdict
+from kubently.schema.top import Durations, LimitUse, Top
 
 __all__ = [
     "CLUSTER_ID_PATTERN",
@@ -59,6 +60,7 @@ __all__ = [
     "Coverage",
     "Diagnosis",
     "DiagnosisRequest",
+    "Durations",
     "Ending",
     "EnrolmentRequest",
     "Evidence",
@@ -71,6 +73,7 @@ __all__ = [
     "KeyRequest",
     "KubernetesToken",
     "Limit",
+    "LimitUse",
     "LoginInfo",
     "LoginRequest",
     "NewEnrolment",
@@ -90,6 +93,7 @@ __all__ = [
     "SessionInfo",
     "Severity",
     "TokenInfo",
+    "Top",
     "Transport",
     "parse_cluster_id",
 ]
