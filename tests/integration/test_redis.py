@@ -14,20 +14,38 @@ from tests.testbed.redis_servers import PASSWORD, RedisCluster, RedisServer, Sen
 
 from kubently.errors import ConfigError, StoreUnavailableError
 from kubently.settings import StoreSettings, TrustSettings
-from kubently.store import ABSENT, Store, open_store, redis_hints
+from kubently.store import ABSENT, Store, open_store, redis, redis_client, redis_hints
 from kubently.store.cached import FRESH
-from kubently.store.redis import DEADLINE
 from kubently.store.redis_client import CONNECTIONS
 from kubently.testing import check_store
 
 pytestmark = pytest.mark.anyio
 
+DEADLINE = 1.5
 
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+
+@pytest.fixture(scope="module", name="server")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """A plain server of this module; tests that stop it start it again."""
     with RedisServer(tmp_path_factory.mktemp("redis")) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
+    """A cluster of this module; tests that stop a node start it again."""
+    with RedisCluster(tmp_path_factory.mktemp("cluster"), password=PASSWORD) as found:
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits for an answer that does not come is not what these tests are about."""
+    monkeypatch.setattr(redis_client, "COMMAND_TIMEOUT", 0.7)
+    monkeypatch.setattr(redis, "DEADLINE", DEADLINE)
+
+
+IN_CLUSTER = StoreSettings(password=PASSWORD)
 
 
 @asynccontextmanager
@@ -60,46 +78,45 @@ async def test_it_conforms_behind_sentinel(tmp_path: Path) -> None:
             await check_store(store)
 
 
-async def test_it_conforms_as_a_cluster(tmp_path: Path) -> None:
-    with RedisCluster(tmp_path, password=PASSWORD) as cluster:
-        async with opened(cluster.url, StoreSettings(password=PASSWORD)) as store:
-            await check_store(store)
+async def test_it_conforms_as_a_cluster(cluster: RedisCluster) -> None:
+    async with opened(cluster.url, IN_CLUSTER) as store:
+        await check_store(store)
 
 
 # ---------------------------------------------------------------------- what operators do
 
 
-async def test_an_operator_writes_and_removes_with_redis_cli(redis: RedisServer) -> None:
-    async with opened(redis.url) as store:
-        redis.cli("SET", "executor:token:by-hand", "0123456789abcdef0123456789abcdef")
+async def test_an_operator_writes_and_removes_with_redis_cli(server: RedisServer) -> None:
+    async with opened(server.url) as store:
+        server.cli("SET", "executor:token:by-hand", "0123456789abcdef0123456789abcdef")
 
         assert await store.get("executor:token:by-hand") == b"0123456789abcdef0123456789abcdef"
         assert [key for key, _ in await store.scan("executor:token:by-")] == ["executor:token:by-hand"]
 
-        redis.cli("DEL", "executor:token:by-hand")
+        server.cli("DEL", "executor:token:by-hand")
         assert await store.get("executor:token:by-hand") is None
 
 
-async def test_what_is_stored_stands_there_as_it_is(redis: RedisServer) -> None:
-    async with opened(redis.url) as store:
+async def test_what_is_stored_stands_there_as_it_is(server: RedisServer) -> None:
+    async with opened(server.url) as store:
         await store.put("executor:token:plain", b"sha256:00", ttl=100)
 
-        assert redis.cli("GET", "executor:token:plain") == "sha256:00"
-        assert 95 <= int(redis.cli("TTL", "executor:token:plain")) <= 100
+        assert server.cli("GET", "executor:token:plain") == "sha256:00"
+        assert 95 <= int(server.cli("TTL", "executor:token:plain")) <= 100
 
 
-async def test_a_scan_takes_its_prefix_to_the_letter_and_leaves_other_kinds_out(redis: RedisServer) -> None:
-    async with opened(redis.url) as store:
+async def test_a_scan_takes_its_prefix_to_the_letter_and_leaves_other_kinds_out(server: RedisServer) -> None:
+    async with opened(server.url) as store:
         for key in ("odd:[a]*?\\:1", "odd:[a]*?\\:2", "odd:axx:3"):
             await store.put(key, key.encode())
-        redis.cli("HSET", "odd:[a]*?\\:hash", "field", "1")
+        server.cli("HSET", "odd:[a]*?\\:hash", "field", "1")
 
         assert [key for key, _ in await store.scan("odd:[a]*?\\:")] == ["odd:[a]*?\\:1", "odd:[a]*?\\:2"]
 
 
-async def test_a_scan_of_many_keys_is_complete(redis: RedisServer) -> None:
-    async with opened(redis.url) as store:
-        redis.cli("EVAL", "for i = 1, 5000 do redis.call('SET', 'many:' .. i, i) end", "0")
+async def test_a_scan_of_many_keys_is_complete(server: RedisServer) -> None:
+    async with opened(server.url) as store:
+        server.cli("EVAL", "for i = 1, 5000 do redis.call('SET', 'many:' .. i, i) end", "0")
 
         found = await store.scan("many:")
 
@@ -110,8 +127,8 @@ async def test_a_scan_of_many_keys_is_complete(redis: RedisServer) -> None:
 # ---------------------------------------------------------------------- several at once
 
 
-async def test_one_of_many_writers_wins(redis: RedisServer) -> None:
-    async with opened(redis.url) as one, opened(redis.url) as other:
+async def test_one_of_many_writers_wins(server: RedisServer) -> None:
+    async with opened(server.url) as one, opened(server.url) as other:
         won: list[int] = []
 
         async def compete(number: int) -> None:
@@ -126,8 +143,8 @@ async def test_one_of_many_writers_wins(redis: RedisServer) -> None:
         assert [str(number).encode() for number in won] == [await one.get("contended")]
 
 
-async def test_a_value_that_changed_is_neither_replaced_nor_deleted(redis: RedisServer) -> None:
-    async with opened(redis.url) as one, opened(redis.url) as other:
+async def test_a_value_that_changed_is_neither_replaced_nor_deleted(server: RedisServer) -> None:
+    async with opened(server.url) as one, opened(server.url) as other:
         await one.put("lease", b"mine")
         await other.put("lease", b"theirs")
 
@@ -136,8 +153,8 @@ async def test_a_value_that_changed_is_neither_replaced_nor_deleted(redis: Redis
         assert await one.get("lease") == b"theirs"
 
 
-async def test_counters_lose_nothing(redis: RedisServer) -> None:
-    async with opened(redis.url) as one, opened(redis.url) as other:
+async def test_counters_lose_nothing(server: RedisServer) -> None:
+    async with opened(server.url) as one, opened(server.url) as other:
         async with anyio.create_task_group() as tasks:
             for store in (one, other) * 100:
                 tasks.start_soon(store.add, "counted", 1)
@@ -145,8 +162,8 @@ async def test_counters_lose_nothing(redis: RedisServer) -> None:
         assert await one.get("counted") == b"200"
 
 
-async def test_positions_are_given_once_and_rise(redis: RedisServer) -> None:
-    async with opened(redis.url) as one, opened(redis.url) as other:
+async def test_positions_are_given_once_and_rise(server: RedisServer) -> None:
+    async with opened(server.url) as one, opened(server.url) as other:
         given: list[int] = []
 
         async def append(store: Store) -> None:
@@ -161,11 +178,11 @@ async def test_positions_are_given_once_and_rise(redis: RedisServer) -> None:
         assert [entry.position for entry in kept] == sorted(given)[-50:]
 
 
-async def test_positions_rise_after_everything_was_lost(redis: RedisServer) -> None:
+async def test_positions_rise_after_everything_was_lost(server: RedisServer) -> None:
     """Whoever follows a log goes on from the last position it saw."""
-    async with opened(redis.url) as store:
+    async with opened(server.url) as store:
         before = await store.append("lost-log", b"1")
-        redis.empty()
+        server.empty()
 
         after = await store.append("lost-log", b"2")
 
@@ -173,15 +190,15 @@ async def test_positions_rise_after_everything_was_lost(redis: RedisServer) -> N
         assert [entry.value for entry in await store.tail("lost-log", after=before)] == [b"2"]
 
 
-async def test_a_position_beyond_all_is_the_end(redis: RedisServer) -> None:
-    async with opened(redis.url) as store:
+async def test_a_position_beyond_all_is_the_end(server: RedisServer) -> None:
+    async with opened(server.url) as store:
         await store.append("short-log", b"1")
 
         assert list(await store.tail("short-log", after=10**30)) == []
 
 
-async def test_callers_that_give_up_cost_no_connection(redis: RedisServer) -> None:
-    async with opened(redis.url) as store:
+async def test_callers_that_give_up_cost_no_connection(server: RedisServer) -> None:
+    async with opened(server.url) as store:
         for _ in range(20):
             async with anyio.create_task_group() as tasks:
                 for number in range(100):
@@ -193,14 +210,14 @@ async def test_callers_that_give_up_cost_no_connection(redis: RedisServer) -> No
             for number in range(100):
                 tasks.start_soon(store.put, f"later:{number}", b"x")
         assert len(await store.scan("later:")) == 100
-        assert redis.cli("CLIENT", "LIST").count("name=kubently-api") <= CONNECTIONS + 1
+        assert server.cli("CLIENT", "LIST").count("name=kubently-api") <= CONNECTIONS + 1
 
 
 # ---------------------------------------------------------------------- hints
 
 
-async def test_hints_reach_other_processes_of_the_same_database(redis: RedisServer) -> None:
-    async with opened(redis.url) as one, opened(redis.url) as other, opened(redis.url[:-1] + "1") as elsewhere:
+async def test_hints_reach_other_processes_of_the_same_database(server: RedisServer) -> None:
+    async with opened(server.url) as one, opened(server.url) as other, opened(server.url[:-1] + "1") as elsewhere:
         hints, foreign = other.subscribe("h:"), elsewhere.subscribe("h:")
         await heard_until(hints, "h:")
         await heard_until(foreign, "h:")
@@ -222,17 +239,15 @@ async def test_hints_go_over_tls(tmp_path: Path) -> None:
             await listening(other, one)
 
 
-async def test_hints_go_from_any_node_of_a_cluster_to_any(tmp_path: Path) -> None:
-    with RedisCluster(tmp_path, password=PASSWORD) as cluster:
-        settings = StoreSettings(password=PASSWORD)
-        async with opened(cluster.url, settings) as one, opened(cluster.url, settings) as other:
-            await listening(other, one)
-            hints = other.subscribe("h:")
-            keys = [f"h:{number}" for number in range(12)]
-            for key in keys:
-                await one.put(key, b"1")
+async def test_hints_go_from_any_node_of_a_cluster_to_any(cluster: RedisCluster) -> None:
+    async with opened(cluster.url, IN_CLUSTER) as one, opened(cluster.url, IN_CLUSTER) as other:
+        await listening(other, one)
+        hints = other.subscribe("h:")
+        keys = [f"h:{number}" for number in range(12)]
+        for key in keys:
+            await one.put(key, b"1")
 
-            assert {await next_of(hints) for _ in keys} == set(keys)
+        assert {await next_of(hints) for _ in keys} == set(keys)
 
 
 async def test_hints_come_again_after_a_loss_which_is_told(tmp_path: Path) -> None:
@@ -304,8 +319,8 @@ async def test_no_password_and_a_wrong_one(tmp_path: Path) -> None:
         assert (wrong.details["reason"], unknown.details["reason"]) == ("wrong-password", "wrong-password")
 
 
-async def test_a_password_where_none_is_wanted(redis: RedisServer) -> None:
-    assert (await failure_of(redis.url, StoreSettings(password=PASSWORD))).details["reason"] == "wrong-password"
+async def test_a_password_where_none_is_wanted(server: RedisServer) -> None:
+    assert (await failure_of(server.url, StoreSettings(password=PASSWORD))).details["reason"] == "wrong-password"
 
 
 async def test_a_rotated_password_is_read_anew(tmp_path: Path) -> None:
@@ -337,10 +352,10 @@ async def test_a_certificate_for_another_name_is_refused(tmp_path: Path) -> None
         assert (await failure_of(server.url, StoreSettings(trust=trusted))).details["reason"] == "tls-wrong-host"
 
 
-async def test_tls_where_there_is_none_and_the_reverse(redis: RedisServer, tmp_path: Path) -> None:
+async def test_tls_where_there_is_none_and_the_reverse(server: RedisServer, tmp_path: Path) -> None:
+    # Redis takes the beginning of a handshake for that of a command, and waits for its end.
+    assert (await failure_of(server.url.replace("redis:", "rediss:"))).details["reason"] == "timeout"
     with RedisServer(tmp_path, tls=True) as server:
-        # Redis takes the beginning of a handshake for that of a command, and waits for its end.
-        assert (await failure_of(redis.url.replace("redis:", "rediss:"))).details["reason"] == "timeout"
         assert (await failure_of(server.url.replace("rediss:", "redis:"))).details["reason"] == "connection-lost"
 
 
@@ -406,8 +421,8 @@ async def test_the_user_of_the_documentation_may_do_all_that_is_needed(tmp_path:
             await check_store(store)
 
 
-async def test_a_database_that_is_not_there(redis: RedisServer) -> None:
-    assert (await failure_of(redis.url[:-1] + "99")).details["reason"] == "wrong-database"
+async def test_a_database_that_is_not_there(server: RedisServer) -> None:
+    assert (await failure_of(server.url[:-1] + "99")).details["reason"] == "wrong-database"
 
 
 async def test_a_server_that_hangs_fails_in_time_and_serves_again(tmp_path: Path) -> None:
@@ -494,6 +509,17 @@ async def test_a_master_that_dies_is_replaced(tmp_path: Path) -> None:
             assert await store.get("key") == b"1"
 
 
+async def test_sentinels_with_a_password_of_their_own(tmp_path: Path) -> None:
+    with SentinelGroup(tmp_path, password=PASSWORD) as group:
+        group.cli("SENTINEL", "CONFIG", "SET", "sentinel-user", "default")
+        group.cli("ACL", "SETUSER", "default", "on", ">of-the-sentinels")
+        settings = StoreSettings(password=PASSWORD, sentinel_password="of-the-sentinels")
+        async with opened(group.url, settings) as store:
+            assert await store.put("key", b"1")
+
+        assert (await failure_of(group.url, StoreSettings(password=PASSWORD))).details["reason"] == "no-password"
+
+
 async def test_sentinels_that_are_away_or_know_no_such_service(tmp_path: Path) -> None:
     with SentinelGroup(tmp_path) as group:
         gone = free_ports(1)[0]
@@ -505,55 +531,54 @@ async def test_sentinels_that_are_away_or_know_no_such_service(tmp_path: Path) -
         assert (await failure_of(f"redis+sentinel://localhost:{gone}/kubently")).details["reason"] == "no-master"
 
 
-async def test_a_node_of_a_cluster_that_is_away_takes_its_keys_alone(tmp_path: Path) -> None:
-    options = ("--cluster-require-full-coverage", "no")
-    with RedisCluster(tmp_path, options=options) as cluster:
-        async with opened(cluster.url) as store:
-            keys = [f"key:{number}" for number in range(30)]
-            for key in keys:
-                await store.put(key, b"1")
-            assert [key for key, _ in await store.scan("key:")] == sorted(keys)
+async def test_a_node_of_a_cluster_that_is_away_takes_its_keys_alone(cluster: RedisCluster) -> None:
+    for node in cluster.nodes:
+        node.cli("CONFIG", "SET", "cluster-require-full-coverage", "no")
+    async with opened(cluster.url, IN_CLUSTER) as store:
+        keys = [f"key:{number}" for number in range(30)]
+        for key in keys:
+            await store.put(key, b"1")
+        assert [key for key, _ in await store.scan("key:")] == sorted(keys)
 
-            cluster.nodes[1].kill()
-            outcomes = {key: await attempt(store.get(key)) for key in keys}
-            lost = {key for key, outcome in outcomes.items() if outcome != b"1"}
-            assert lost
-            assert lost != set(keys)
+        cluster.nodes[1].kill()
+        outcomes = {key: await attempt(store.get(key)) for key in keys}
+        lost = {key for key, outcome in outcomes.items() if outcome != b"1"}
+        assert lost
+        assert lost != set(keys)
 
-            cluster.nodes[1].start()
-            await put_at_last(store, next(iter(lost)))
-            assert [key for key, _ in await store.scan("key:")] == sorted(keys)
-
-
-async def test_a_cluster_without_a_part_of_its_slots_says_so(tmp_path: Path) -> None:
-    with RedisCluster(tmp_path) as cluster:
-        cluster.nodes[2].kill()
-        until(lambda: "cluster_state:fail" in cluster.nodes[0].cli("CLUSTER", "INFO"), "the cluster is down")
-
-        async with opened(cluster.url) as store:
-            outcomes = [await attempt(store.get(f"key:{number}")) for number in range(6)]
-
-        assert {outcome.details["reason"] for outcome in outcomes if isinstance(outcome, StoreUnavailableError)} <= {
-            "cluster-down",
-            "refused",
-        }
-        assert all(isinstance(outcome, StoreUnavailableError) for outcome in outcomes)
+        cluster.nodes[1].start()
+        await put_at_last(store, next(iter(lost)))
+        assert [key for key, _ in await store.scan("key:")] == sorted(keys)
 
 
-async def test_a_cluster_at_the_url_of_a_single_server_says_so(tmp_path: Path) -> None:
-    with RedisCluster(tmp_path) as cluster:
-        async with opened(cluster.nodes[0].url) as store:
-            outcomes = [await attempt(store.get(f"key:{number}")) for number in range(6)]
+async def test_a_cluster_at_the_url_of_a_single_server_says_so(cluster: RedisCluster) -> None:
+    async with opened(cluster.nodes[0].url, IN_CLUSTER) as store:
+        outcomes = [await attempt(store.get(f"key:{number}")) for number in range(6)]
 
-        reasons = {outcome.details["reason"] for outcome in outcomes if isinstance(outcome, StoreUnavailableError)}
-        assert reasons == {"wrong-kind"}
+    reasons = {outcome.details["reason"] for outcome in outcomes if isinstance(outcome, StoreUnavailableError)}
+    assert reasons == {"wrong-kind"}
+
+
+async def test_a_cluster_without_a_part_of_its_slots_says_so(cluster: RedisCluster) -> None:
+    for node in cluster.nodes:
+        node.cli("CONFIG", "SET", "cluster-require-full-coverage", "yes")
+    cluster.nodes[2].kill()
+    until(lambda: "cluster_state:fail" in cluster.nodes[0].cli("CLUSTER", "INFO"), "the cluster is down")
+
+    async with opened(cluster.url, IN_CLUSTER) as store:
+        outcomes = [await attempt(store.get(f"key:{number}")) for number in range(6)]
+
+    cluster.nodes[2].start()
+    reasons = {outcome.details["reason"] for outcome in outcomes if isinstance(outcome, StoreUnavailableError)}
+    assert reasons <= {"cluster-down", "refused"}
+    assert all(isinstance(outcome, StoreUnavailableError) for outcome in outcomes)
 
 
 # ---------------------------------------------------------------------- what is kept for a moment
 
 
-async def test_a_revocation_at_another_replica_counts_at_once(redis: RedisServer) -> None:
-    async with cached(redis.url) as here, opened(redis.url) as there:
+async def test_a_revocation_at_another_replica_counts_at_once(server: RedisServer) -> None:
+    async with cached(server.url) as here, opened(server.url) as there:
         await there.put("auth:key:1", b"valid")
         await listening(here, there)
         assert await here.get("auth:key:1") == b"valid"
@@ -563,12 +588,12 @@ async def test_a_revocation_at_another_replica_counts_at_once(redis: RedisServer
         assert await becomes(here, "auth:key:1", None, within=0.9)
 
 
-async def test_a_change_by_redis_cli_counts_soon(redis: RedisServer) -> None:
-    async with cached(redis.url) as here:
-        redis.cli("SET", "auth:key:2", "valid")
+async def test_a_change_by_redis_cli_counts_soon(server: RedisServer) -> None:
+    async with cached(server.url) as here:
+        server.cli("SET", "auth:key:2", "valid")
         assert await here.get("auth:key:2") == b"valid"
 
-        redis.cli("DEL", "auth:key:2")
+        server.cli("DEL", "auth:key:2")
 
         assert await becomes(here, "auth:key:2", None, within=5)
 

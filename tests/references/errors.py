@@ -103,7 +103,7 @@ ADVICE: Mapping[str, str] = {
     "audit-unavailable": "Free space on the disk of the audit journal, or give its folder back to the API's user; it"
     " writes again by itself.",
     "audit-broken": "See what `kubently audit verify` says of the place, and compare with the copies in sinks.",
-    "store-unavailable": "Wait a moment; then check the file of the store and its disk.",
+    "store-unavailable": "`kubently api doctor` looks at it; `details.reason` and the hint say what is wrong.",
     "stream-reset": "Try again; the executor's log says why.",
     "tls-client-pair": "Correct `KUBENTLY_CLIENT_CERT` and `KUBENTLY_CLIENT_KEY`.",
     "tls-source": "Correct the named file; [trust](../howto/trust.md) says what may stand in it.",

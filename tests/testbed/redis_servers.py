@@ -246,7 +246,7 @@ class RedisCluster:
     SLOTS = 16384
 
     def __init__(self, folder: Path, *, password: str = "", options: Sequence[str] = ()) -> None:
-        options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000", *options)
+        options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000", *options)
         self._bus = free_ports(self.SIZE)
         self.nodes = [
             RedisServer(folder / f"node-{number}", password=password, options=(*options, "--cluster-port", str(port)))

@@ -129,12 +129,12 @@ class Client:
 
     # ------------------------------------------------------------------ how they are made
 
-    def _options(self, plain: type[connection.Connection], *, timeout: float = COMMAND_TIMEOUT) -> dict[str, Any]:
+    def _options(self, plain: type[connection.Connection], *, timeout: float = 0.0) -> dict[str, Any]:
         options: dict[str, Any] = {
             "db": self._target.db,
             "credential_provider": _Credentials.of(self._target, self._settings),
-            "socket_timeout": timeout,
-            "socket_connect_timeout": timeout,
+            "socket_timeout": timeout or COMMAND_TIMEOUT,
+            "socket_connect_timeout": timeout or COMMAND_TIMEOUT,
             "retry": Retry(NoBackoff(), 0),
             "client_name": _CLIENT_NAME,
             "driver_info": None,  # two round trips less

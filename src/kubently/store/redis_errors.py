@@ -42,6 +42,12 @@ _forbids = _is(exceptions.NoPermissionError)
 # Of a command within a script, before Redis 7.2 and after.
 _forbids_in_script = _says("ACL failure", "The user executing the script can't")
 
+
+def _refused_by_sentinels(error: BaseException) -> bool:
+    # redis-py asks one after the other, and tells what each said by its name alone.
+    return isinstance(error, MasterNotFoundError) and "AuthenticationError" in str(error)
+
+
 _MEANINGS = (
     _Meaning("no-password", _says("Authentication required", "NOAUTH"), "wants a password, and none is set",
              "set KUBENTLY_STORE_PASSWORD or KUBENTLY_STORE_PASSWORD_FILE", 5),
@@ -61,8 +67,10 @@ _MEANINGS = (
              "look at its disk and its log"),
     _Meaning("no-replicas", _says("NOREPLICAS"), "has fewer replicas than it wants, and takes no writes",
              "look at its replicas (min-replicas-to-write)"),
-    _Meaning("no-master", _is(MasterNotFoundError), "has no master that its sentinels agree on",
-             "look at the sentinels: SENTINEL MASTERS"),
+    _Meaning("no-password", _refused_by_sentinels, "has sentinels that want a password, or another one",
+             "set KUBENTLY_STORE_SENTINEL_PASSWORD", 5),
+    _Meaning("no-master", _is(MasterNotFoundError), "has no master that a sentinel names",
+             "check that the sentinels can be reached, and the service's name: SENTINEL MASTERS"),
     _Meaning("cluster-down", _is(exceptions.ClusterDownError, exceptions.SlotNotCoveredError),
              "is a cluster that is down: a part of its slots has no node", "look at CLUSTER INFO of its nodes"),
     _Meaning("cluster-down", _is(exceptions.RedisClusterException), "is no cluster that can be reached",

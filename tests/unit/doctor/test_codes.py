@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from kubently import doctor, trust
-from kubently.doctor import codes, stores, values
+from kubently.doctor import codes, redis, stores, values
 
 FOLDER = Path(doctor.__file__).parent
 # Words of the API and of something in front of it, which `docs/reference/errors.md` explains.
@@ -17,7 +17,7 @@ def _said() -> set[str]:
     made = re.compile(r"\b(?:error|warning)\(\s*\"([a-z]+(?:-[a-z]+)+)\"")
     found = {slug for path in FOLDER.glob("*.py") for slug in made.findall(path.read_text())}
     yielded = re.findall(r"yield \(?(?:Finding\(name, )?\"([a-z]+(?:-[a-z]+)+)\"", Path(values.__file__).read_text())
-    return found | set(yielded) | {"values-unreadable"} | set(stores.REASONS.values())
+    return found | set(yielded) | {"values-unreadable"} | set(redis.REASONS.values())
 
 
 def test_every_code_is_explained_and_none_is_left_over() -> None:
