@@ -34,7 +34,9 @@ def top(state: State, *, once: bool, interval: float) -> None:
         _print(state, api, once=once, interval=interval)
         return
     look = _look(api)
-    with Live(drawn(look, None), console=Console(highlight=False, markup=False), screen=True) as live:
+    terminal = Console(highlight=False, markup=False)
+    with Live(drawn(look, None), console=terminal, screen=True, auto_refresh=False) as live:
+        live.refresh()
         while True:
             time.sleep(interval)
             look, before = _look(api), look
