@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import hashlib
@@ -12,8 +13,6 @@ import shlex
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
-
-import anyio
 
 from kubently import wire
 from kubently.auth import Caller
@@ -85,30 +84,28 @@ class Running:
 
     async def __aiter__(self) -> AsyncIterator[tuple[int, bytes]]:
         """Pieces of output as (channel, bytes). Raises TunnelError when the executor is lost."""
+        reader = records.Reader()
         while True:
             try:
-                async for channel, payload in self._pieces():
-                    self._seen[channel] += len(payload)
-                    yield channel, payload
+                chunk = await self._stream.read()
             except TunnelClosedError as error:
                 self._stream = await self._resume(error, tuple(self._seen.values()))
-            else:
+                reader = records.Reader()
+                continue
+            if not chunk:
                 break
+            for channel, payload in reader.feed(chunk):
+                if channel == records.STATUS:
+                    self.outcome = _outcome(self.id, self.cluster, payload)
+                    continue
+                self._seen[channel] += len(payload)
+                yield channel, payload
         if self.outcome is None:
             raise StreamResetError("the executor's answer was broken off")
 
     def close(self) -> None:
         """Say that nothing more is wanted."""
         self._stream.reset()
-
-    async def _pieces(self) -> AsyncIterator[tuple[int, bytes]]:
-        reader = records.Reader()
-        while chunk := await self._stream.read():
-            for channel, payload in reader.feed(chunk):
-                if channel != records.STATUS:
-                    yield channel, payload
-                    continue
-                self.outcome = _outcome(self.id, self.cluster, payload)
 
 
 class Commands:
@@ -158,7 +155,7 @@ class Commands:
         self, principal: Principal, cluster: ClusterId, command: Command, entry: Entry, request_id: str, key: str
     ) -> AsyncIterator[Running]:
         try:
-            with anyio.fail_after(command.timeout + BACKSTOP):
+            async with asyncio.timeout(command.timeout + BACKSTOP):  # a quarter of what anyio's costs
                 stream, body, instance = await self._send(principal, cluster, command, entry, request_id, key)
                 fields = _fields(principal, cluster, request_id)
                 caller = Caller(principal, Permission.RUN, request_id)

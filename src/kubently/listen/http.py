@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Any
 
 import anyio
@@ -132,22 +134,30 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         await super().run_asgi()
 
 
-@contextlib.contextmanager
-def while_connected(scope: Mapping[str, Any]) -> Iterator[None]:
+def while_connected(scope: Mapping[str, Any]) -> AbstractContextManager[object]:
     """Cancel the block when the HTTP client of *scope* goes away; other servers' scopes say nothing of that."""
+    client: _Client | None = scope.get(_CLIENT)
+    return contextlib.nullcontext() if client is None else _WhileConnected(client)
 
-    with anyio.CancelScope() as cancel:
-        client: _Client | None = scope.get(_CLIENT)
-        if client is None:
-            yield
-            return
-        client.waiting.add(cancel)
-        if client.is_gone:
-            cancel.cancel()
-        try:
-            yield
-        finally:
-            client.waiting.discard(cancel)
+
+class _WhileConnected:
+    __slots__ = ("_cancel", "_client")
+
+    def __init__(self, client: _Client) -> None:
+        self._client = client
+        self._cancel = anyio.CancelScope()
+
+    def __enter__(self) -> None:
+        self._cancel.__enter__()
+        self._client.waiting.add(self._cancel)
+        if self._client.is_gone:
+            self._cancel.cancel()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        self._client.waiting.discard(self._cancel)
+        return self._cancel.__exit__(kind, error, traceback)
 
 
 def client_certificate(scope: Mapping[str, Any]) -> bytes | None:
