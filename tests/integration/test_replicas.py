@@ -129,14 +129,23 @@ class Balancer:
         self.url = ""
         self._turn = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self.carried: set[asyncio.StreamWriter] = set()
+
+    def cut(self) -> None:
+        """Reset all connections."""
+        for writer in self.carried:
+            writer.transport.abort()
+        self.carried.clear()
 
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._turn += 1
+        self.carried.add(writer)
         try:
             up = await asyncio.open_connection("127.0.0.1", self.targets[self._turn % len(self.targets)])
         except OSError:
             writer.close()
             return
+        self.carried.add(up[1])
         self._tasks |= {asyncio.create_task(_copy(reader, up[1])), asyncio.create_task(_copy(up[0], writer))}
 
 
@@ -156,8 +165,8 @@ async def balanced(*planes: RunningFleet) -> AsyncIterator[Balancer]:
     balancer.targets = [plane.serving.port for plane in planes]
     yield balancer
     server.close()
-    for task in balancer._tasks:
-        task.cancel()
+    balancer.cut()
+    await asyncio.gather(*balancer._tasks, return_exceptions=True)
 
 
 @contextlib.asynccontextmanager
@@ -184,6 +193,26 @@ async def test_an_executor_spreads_its_sessions_over_the_replicas(pair: Pair) ->
     async with balanced(one, one, one, other) as balancer, executor(one, balancer.url, ScriptedExecutor(echo)):
         await one.wait_for(lambda: len(set(places(one))) == 2, timeout=10)
         await other.wait_for(lambda: places(other) == places(one))
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["handed on", "begun anew"])
+async def test_long_poll_requests_come_by_another_replica(pair: Pair, is_known: bool) -> None:
+    holder, other = pair
+    async with (
+        balanced(holder) as balancer,
+        executor(holder, balancer.url, ScriptedExecutor(echo), transport="long-poll", sessions=1),
+    ):
+        await other.wait_for(lambda: places(other) == [name(holder)])
+        balancer.targets = [other.serving.port]
+        if not is_known:
+            directory(other)._lose(name(holder))
+        balancer.cut()
+
+        place = name(holder if is_known else other)
+        await other.wait_for(lambda: places(other) == [place] and bool(balancer.carried), timeout=15)
+        for number in range(10):
+            assert await say(other, f"b{number}") == f"get b{number}"
+        assert places(other) == [place]
 
 
 async def test_sessions_spread_when_a_replica_comes(tmp_path: Path, store: MemoryStore) -> None:

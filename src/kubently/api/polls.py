@@ -13,10 +13,10 @@ from kubently.errors import InvalidRequestError, KubentlyError, UpgradeStrippedE
 from kubently.schema import Transport
 from kubently.tunnel import Receive, Scope, Send, read_body
 from kubently.tunnel.transports import polling
-from kubently.tunnel.transports.poll_server import PollLink
 from kubently.tunnel.transports.websocket import PATH, UPGRADE_HEADER
 
-PATHS = frozenset({polling.OPEN_PATH, polling.UP_PATH, polling.DOWN_PATH, polling.CLOSE_PATH})
+_ACTIONS = {polling.UP_PATH: "up", polling.DOWN_PATH: "down", polling.CLOSE_PATH: "close"}
+PATHS = frozenset({polling.OPEN_PATH, *_ACTIONS})
 
 _HEADERS = (
     (b"content-type", b"application/octet-stream"),
@@ -46,24 +46,18 @@ async def serve(scope: Scope, receive: Receive, send: Send, services: Services) 
     if scope["path"] == polling.OPEN_PATH:
         await _open(scope, send, services)
         return
-    admitted = await _admit(scope, services)
-    link = services.polls.find(requests.header(scope, polling.SESSION.lower().encode()), _owner(admitted))
-    sequence = _number(scope, polling.SEQUENCE, most=_MAX_SEQUENCE)
-    answer = b""
-    if scope["path"] == polling.DOWN_PATH:
-        hold = min(polling.MAX_HOLD, _number(scope, polling.HOLD, most=600))
-        answer = await link.down(int(sequence), hold=hold)
-    else:
-        await _take(scope["path"], receive, link, int(sequence))
+    poll = polling.Poll(
+        _ACTIONS[scope["path"]],
+        requests.header(scope, polling.SESSION.lower().encode()),
+        _owner(await _admit(scope, services)),
+        int(_number(scope, polling.SEQUENCE, most=_MAX_SEQUENCE)),
+        min(polling.MAX_HOLD, _number(scope, polling.HOLD, most=600)) if scope["path"] == polling.DOWN_PATH else 0.0,
+        b"" if scope["path"] == polling.DOWN_PATH else await read_body(receive, limit=polling.MAX_BODY),
+    )
+    peers = services.fleet.peers
+    place = services.polls.place(poll.session) if peers else ""
+    answer = await peers.poll(place, poll) if peers and place else await services.polls.answer(poll)
     await _send(send, 200 if answer else 204, answer)
-
-
-async def _take(path: str, receive: Receive, link: PollLink, sequence: int) -> None:
-    body = await read_body(receive, limit=polling.MAX_BODY)
-    if path == polling.CLOSE_PATH:
-        link.leave("the executor closed the session")
-    else:
-        link.up(sequence, body)
 
 
 async def _open(scope: Scope, send: Send, services: Services) -> None:

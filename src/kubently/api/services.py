@@ -158,8 +158,9 @@ async def open_services(settings: ApiSettings, *, store: Store | None = None) ->
             keys = ApiKeys(store, now=lambda: datetime.now(UTC), admin_key=settings.admin_key)
             logins = open_logins(settings, store)
             callers = Callers(keys, logins)
+            polls = Polls()
             if settings.peer_listen:
-                await stack.enter_async_context(await _joined(settings, store, fleet, registry))
+                await stack.enter_async_context(await _joined(settings, store, fleet, registry, polls))
             elif settings.store_url.startswith("redis"):
                 tasks.start_soon(_write_again, registry, fleet, store, await store.get(EXECUTOR_CA))
             yield Services(
@@ -172,7 +173,7 @@ async def open_services(settings: ApiSettings, *, store: Store | None = None) ->
                 identities=identities,
                 kube_tokens=KubeTokens(store, callers),
                 fleet=fleet,
-                polls=Polls(),
+                polls=polls,
                 audit=audit,
                 auditing=auditing,
                 limits=limits,
@@ -217,7 +218,7 @@ async def _load(registry: Registry) -> None:
 
 
 async def _joined(
-    settings: ApiSettings, store: Store, fleet: Fleet, registry: Registry
+    settings: ApiSettings, store: Store, fleet: Fleet, registry: Registry, polls: Polls
 ) -> contextlib.AbstractAsyncContextManager[Peers]:
     assert settings.peer_listen is not None
     peer_trust = await open_peer_trust(store, settings.peer_ca, new_name(), now=time.time)
@@ -234,6 +235,7 @@ async def _joined(
         registry,
         store,
         peer_trust,
+        polls,
         listen=settings.peer_listen,
         advertised=settings.peer_address,
         stamp=lambda caller, cluster: narrowing.caller_fields(caller.principal, cluster, caller.request_id),

@@ -26,9 +26,11 @@ from kubently.errors import (
     TunnelError,
 )
 from kubently.fleet.fleet import Fleet
-from kubently.fleet.peers import CLUSTER, INSTANCE, LOST, MISDIRECTED, WORD
+from kubently.fleet.peers import CLUSTER, INSTANCE, LOST, MISDIRECTED, POLL, WORD, decode_poll
 from kubently.schema import ClusterId, problems
 from kubently.tunnel import Heartbeat, Session, Stream
+from kubently.tunnel.transports import polling
+from kubently.tunnel.transports.poll_server import Polls
 from kubently.tunnel.transports.stream import StreamLink
 from kubently.wire import frames
 
@@ -53,10 +55,12 @@ class PeerServer:
         heartbeat: Heartbeat,
         tasks: TaskGroup,
         *,
+        polls: Polls,
         stamp: Stamp,
         clock: Callable[[], float],
     ) -> None:
         self._fleet = fleet
+        self._polls = polls
         self._trust = trust
         self._heartbeat = heartbeat
         self._tasks = tasks
@@ -118,6 +122,9 @@ class PeerServer:
             stream.release()
 
     async def _carry(self, stream: Stream) -> None:
+        if stream.fields and stream.fields[0][0] == POLL:
+            await self._answer_poll(stream)
+            return
         try:
             inner = self._open(stream.fields)
         except KubentlyError as error:
@@ -131,6 +138,17 @@ class PeerServer:
                 tasks.cancel_scope.cancel()
         finally:
             inner.reset()
+
+    async def _answer_poll(self, stream: Stream) -> None:
+        try:
+            body = b""
+            while (piece := await stream.read()) and len(body) <= polling.MAX_BODY:
+                body += piece
+            answer = await self._polls.answer(decode_poll(stream.fields, body))
+            stream.respond([(b":status", b"200")])
+            await stream.write(answer, end_stream=True)
+        except KubentlyError as error:
+            await _refuse(stream, error)
 
     def _open(self, fields: tuple[wire.Field, ...]) -> Stream:
         told = dict(fields[:3])

@@ -19,10 +19,17 @@ import anyio
 
 from kubently import wire
 from kubently.auth.peers import Caller, PeerTrust
-from kubently.errors import KubentlyError, RemoteProtocolError, StreamResetError, TunnelClosedError
+from kubently.errors import (
+    KubentlyError,
+    RemoteProtocolError,
+    StreamResetError,
+    TunnelClosedError,
+    TunnelSessionGoneError,
+)
 from kubently.fleet.directory import Directory, Lease, Replica
 from kubently.schema import ClusterId, problems
 from kubently.tunnel import Heartbeat, Session, Stream, status_of
+from kubently.tunnel.transports import polling
 from kubently.tunnel.transports.stream import StreamLink
 from kubently.wire import frames
 
@@ -30,6 +37,8 @@ log = logging.getLogger(__name__)
 
 CLUSTER, INSTANCE, WORD = b":cluster", b":instance", b":word"
 """What a replica says in front of the request: where it goes, to which run of an executor, and for whom."""
+POLL = b":poll"
+"""In front of a long-poll request of an executor whose session is at the other replica: what it wants."""
 MISDIRECTED = 421
 """Status of a request for a cluster that is not here (RFC 9110 section 15.5.20)."""
 LOST = wire.ErrorCode.STREAM_CLOSED
@@ -143,6 +152,33 @@ class Peers:
                         return stream, executor
                     break
         return None
+
+    async def poll(self, name: str, poll: polling.Poll) -> bytes:
+        """Hand a long-poll request on to the replica of that name, which has its session.
+
+        Raises TunnelSessionGoneError where that one is gone, and what it refuses it with.
+        """
+        replica = next((replica for replica in self._directory.replicas() if replica.name == name), None)
+        try:
+            if replica is None:
+                raise TunnelClosedError(f"there is no replica {name[:80]}")
+            stream = (await self._line(replica).session()).open(encode_poll(poll))
+            try:
+                with anyio.fail_after(poll.hold + ACCEPT_TIMEOUT):
+                    await stream.write(poll.body, end_stream=True)
+                    status, body = status_of(await stream.head()), b""
+                    while piece := await stream.read():
+                        body += piece
+            finally:
+                stream.reset()
+        except (OSError, TunnelClosedError, StreamResetError) as error:
+            raise TunnelSessionGoneError(
+                f"the replica that had this long-poll session cannot be reached: {error}",
+                hint="the executor begins a new one",
+            ) from error
+        if status != 200:
+            raise problems.from_problem(status, _object(body))
+        return body
 
     def sessions(self) -> list[Session]:
         """Those that stand."""
@@ -276,8 +312,30 @@ async def _problem(stream: Stream) -> dict[str, Any]:
     body = b""
     while (piece := await stream.read()) and len(body) < _MAX_PROBLEM:
         body += piece
+    return _object(body)
+
+
+def _object(body: bytes) -> dict[str, Any]:
     try:
-        problem = json.loads(body)
+        found = json.loads(body)
     except ValueError:
         return {}
-    return problem if isinstance(problem, dict) else {}
+    return found if isinstance(found, dict) else {}
+
+
+def encode_poll(poll: polling.Poll) -> list[wire.Field]:
+    """The head of a long-poll request that is handed on; its body follows as it is."""
+    fields = {POLL: poll.action, b"session": poll.session, b"owner": poll.owner}
+    numbers = {b"sequence": str(poll.sequence), b"hold": str(poll.hold)}
+    return [(name, text.encode("latin-1", "replace")) for name, text in (fields | numbers).items()]
+
+
+def decode_poll(fields: Iterable[wire.Field], body: bytes) -> polling.Poll:
+    """What `encode_poll` wrote. Raises RemoteProtocolError."""
+    told = {name: value.decode("latin-1") for name, value in fields}
+    try:
+        return polling.Poll(
+            told[POLL], told[b"session"], told[b"owner"], int(told[b"sequence"]), float(told[b"hold"]), body
+        )
+    except (KeyError, ValueError) as error:
+        raise RemoteProtocolError("another replica's long-poll request cannot be read") from error

@@ -20,6 +20,7 @@ from kubently.fleet.peer_server import PeerServer, Stamp
 from kubently.fleet.peers import Peers
 from kubently.fleet.registry import Registry
 from kubently.store import Store
+from kubently.tunnel.transports.poll_server import Polls
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ async def joined(
     registry: Registry,
     store: Store,
     trust: PeerTrust,
+    polls: Polls,
     *,
     listen: tuple[str, int],
     advertised: tuple[str, int] | None,
@@ -70,7 +72,8 @@ async def joined(
             on_emptied=emptied.set,
         )
         peers = Peers(directory, trust, clock=clock)
-        server = PeerServer(fleet, trust, peers.heartbeat, tasks, stamp=stamp, clock=clock)
+        server = PeerServer(fleet, trust, peers.heartbeat, tasks, polls=polls, stamp=stamp, clock=clock)
+        polls.replica = trust.replica
         async with server.listen(listen) as port:
             host = socket.gethostname() if listen[0] in ANY else listen[0]
             directory.own = Replica(trust.replica, *(advertised or (host, port)))

@@ -1,6 +1,6 @@
 """The control side's end of the long-poll transport (see ``polling``), without HTTP: that is the API's.
 
-A session lives in this process: behind several replicas its requests must reach the same one.
+A session lives in this process, and its name says so: a replica that gets a request of another one's hands it on.
 """
 
 from __future__ import annotations
@@ -175,6 +175,8 @@ class Polls:
     """The long-poll sessions of this process, by their secret names."""
 
     def __init__(self, *, abandoned_after: float = ABANDONED_AFTER) -> None:
+        self.replica = ""
+        """This process among several, with which the names of its sessions begin."""
         self._abandoned_after = abandoned_after
         self._links: dict[str, tuple[str, PollLink]] = {}
 
@@ -187,10 +189,26 @@ class Polls:
         over = [link for link in theirs if link.is_over]
         for link in over[: max(0, len(theirs) + 1 - MAX_KEPT)]:
             link.forget()
-        name = secrets.token_urlsafe(32)
+        name = f"{self.replica}.{secrets.token_urlsafe(32)}"
         link = PollLink(lambda: self._forget(name), abandoned_after=self._abandoned_after)
         self._links[name] = owner, link
         return name, link
+
+    def place(self, name: str) -> str:
+        """The other replica that has the session of that name; empty for this one."""
+        replica = name.partition(".")[0]
+        return "" if replica == self.replica else replica
+
+    async def answer(self, poll: polling.Poll) -> bytes:
+        """Do what a request of a session here wants. Raises TunnelSessionGoneError, RemoteProtocolError."""
+        link = self.find(poll.session, poll.owner)
+        if poll.action == "down":
+            return await link.down(poll.sequence, hold=poll.hold)
+        if poll.action == "close":
+            link.leave("the executor closed the session")
+        else:
+            link.up(poll.sequence, poll.body)
+        return b""
 
     def find(self, name: str, owner: str) -> PollLink:
         """The session of that name. Raises TunnelSessionGoneError, also where it is somebody else's."""
@@ -198,7 +216,7 @@ class Polls:
         if found is None or not secrets.compare_digest(found[0].encode(), owner.encode()):
             raise TunnelSessionGoneError(
                 "there is no such long-poll session here",
-                hint="the executor begins a new one; with several replicas send its requests to the same one",
+                hint="the executor begins a new one",
             )
         return found[1]
 

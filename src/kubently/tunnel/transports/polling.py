@@ -12,6 +12,7 @@ lost on the way costs a repetition, and nothing else.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from kubently import wire
 from kubently.errors import RemoteProtocolError
@@ -37,6 +38,19 @@ BATCH = 256 * 1024
 """Bytes of frames after which a batch is full: one stream's window, so that a round trip carries what may travel."""
 MAX_BODY = BATCH + HEADER.size + wire.MAX_PAYLOAD + 64 * 1024
 """Bytes of a body: a batch, the frame that filled it, and lengths. Below nginx' limit for a request (1 MiB)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """One request of a session that stands; ``owner`` is who has been authenticated with it."""
+
+    action: str
+    """``up``, ``down`` or ``close``."""
+    session: str
+    owner: str
+    sequence: int = 0
+    hold: float = 0.0
+    body: bytes = b""
 
 
 def pack(frames: Iterable[bytes]) -> bytes:
