@@ -192,6 +192,39 @@ async def test_without_a_journal_what_may_run_unrecorded_is_counted() -> None:
         assert opened.health.unrecorded == 1 and opened.health.lost == 2
 
 
+async def test_journals_that_were_left_are_closed_and_shipped(tmp_path: Path) -> None:
+    async with auditing(tmp_path, memory()) as one, auditing(tmp_path, memory()) as other:
+        await do_something(one, 3)
+        await do_something(other, 3, first=3)
+    for journal in segments.journals(tmp_path):  # as a crash leaves them
+        last = segments.segments(journal)[-1]
+        last.write_bytes(last.read_bytes().removesuffix(b"\n").rpartition(b"\n")[0] + b"\n")
+    store = memory()
+
+    async with auditing(tmp_path, store):
+        with anyio.fail_after(10):
+            while len(await all_lines(store)) < 17:
+                await anyio.sleep(0.02)
+
+    verdicts = verify.verify_path(tmp_path)
+    copies = verify.verify([("store", raw) for raw in await all_lines(store)], ordered=False)
+    assert [verdict.holds and not verdict.unended for verdict in verdicts] == [True, True]
+    assert {(v.replica, v.head) for v in copies} == {(v.replica, v.head) for v in verdicts}
+    assert all(copy.holds for copy in copies)
+
+
+@pytest.mark.parametrize("fail_closed", [True, False])
+async def test_a_folder_that_cannot_be_one_ends_the_start_by_the_rule(tmp_path: Path, fail_closed: bool) -> None:
+    (tmp_path / "audit").touch()
+    store = memory()
+
+    with pytest.raises(AuditUnavailableError) if fail_closed else contextlib.nullcontext():
+        async with auditing(tmp_path / "audit", store, fail_closed=fail_closed) as opened:
+            await do_something(opened)
+
+    assert len(await all_lines(store)) == (0 if fail_closed else 3)
+
+
 # ---------------------------------------------------------------------- sinks
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from kubently.journal import records
 from kubently.schema import AuditRecord
-from kubently.store import Store
+from kubently.store import ABSENT, Store
 
 LOG = "audit"
 
@@ -47,6 +47,10 @@ class AuditLog:
         """Add lines of one journal, in their order."""
         for start in range(0, len(lines), PACKED):
             await self._store.append(LOG, b"\n".join(lines[start : start + PACKED]), keep=KEPT)
+
+    async def introduce(self, replica: str) -> bool:
+        """Say that lines of *replica* come; says whether this store knew that already."""
+        return not await self._store.put(f"{LOG}:journal:{replica}", b"1", expected=ABSENT)
 
     async def lines(self, *, after: int = 0, limit: int = 1000) -> list[Placed]:
         """Lines with a position above *after*, oldest first; negative: the last so many."""

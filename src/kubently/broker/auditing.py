@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import ssl
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import anyio
+import anyio.to_thread
 
 from kubently import journal
+from kubently.broker.adoption import Adoption
 from kubently.broker.audit import Audit
 from kubently.broker.audit_log import AuditLog
 from kubently.broker.shipping import Progress, Shipper, SinkTarget, StoreTarget, Target
 from kubently.broker.store_journal import StoreJournal
+from kubently.errors import AuditUnavailableError
 from kubently.journal import FileJournal, Health, feed, segments, sinks
 from kubently.settings import AuditSettings
 from kubently.store import Store
@@ -67,7 +72,8 @@ async def open_auditing(
     kept = AuditLog(store)
     outside = [sinks.open_sink(url, headers=settings.sink_headers, make_context=make_context) for url in settings.sinks]
     targets = [SinkTarget(sink) for sink in outside]
-    opened = _in_store(settings, kept, targets) if settings.folder is None else _in_files(settings, kept, targets)
+    found = await _open(settings)
+    opened = _in_store(settings, kept, targets) if found is None else _in_files(settings, kept, targets, found)
     try:
         async with opened as auditing:
             yield auditing
@@ -76,9 +82,27 @@ async def open_auditing(
             sink.close()
 
 
+async def _open(settings: AuditSettings) -> segments.Segments | None:
+    """The files of the journal, where there is one."""
+    if settings.folder is None:
+        log.info("audit records are kept in the store alone", extra={"hint": "KUBENTLY_AUDIT_DIR names a folder"})
+        return None
+    opening = functools.partial(segments.open_segments, settings.folder, now=_now, limits=_limits(settings))
+    try:
+        return await anyio.to_thread.run_sync(opening)
+    except AuditUnavailableError as error:
+        if settings.fail_closed:
+            raise
+        log.error("there is no audit journal: records are kept in the store alone", extra={"reason": str(error)})
+        return None
+
+
+def _limits(settings: AuditSettings) -> segments.Limits:
+    return segments.Limits(settings.segment_bytes, settings.segments)
+
+
 @contextlib.asynccontextmanager
 async def _in_store(settings: AuditSettings, kept: AuditLog, others: Sequence[Target]) -> AsyncIterator[Auditing]:
-    log.info("audit records are kept in the store alone", extra={"hint": "KUBENTLY_AUDIT_DIR names a journal's folder"})
     direct = StoreJournal(kept, now=_now, fail_closed=settings.fail_closed)
     shippers = [Shipper(target, direct.feed, folder=None, sequence=direct.feed.last) for target in others]
     direct.on_written = lambda: _wake(shippers)
@@ -87,10 +111,11 @@ async def _in_store(settings: AuditSettings, kept: AuditLog, others: Sequence[Ta
 
 
 @contextlib.asynccontextmanager
-async def _in_files(settings: AuditSettings, kept: AuditLog, others: Sequence[Target]) -> AsyncIterator[Auditing]:
+async def _in_files(
+    settings: AuditSettings, kept: AuditLog, others: Sequence[Target], found: segments.Segments
+) -> AsyncIterator[Auditing]:
     assert settings.folder is not None
-    limits = segments.Limits(settings.segment_bytes, settings.segments)
-    found = segments.open_segments(settings.folder, now=_now, limits=limits)
+    adoption = Adoption(settings.folder, kept, others, limits=_limits(settings), now=_now)
     _say_what_was_found(found)
     files = FileJournal(found, now=_now, fail_closed=settings.fail_closed, patience=settings.patience)
     targets = (StoreTarget(kept, files.replica), *others)
@@ -102,7 +127,7 @@ async def _in_files(settings: AuditSettings, kept: AuditLog, others: Sequence[Ta
         shipper.on_progress = lambda: files.shipped(min(shipper.progress.position for shipper in shippers))
     files.on_written = lambda: _wake(shippers)
     audit = Audit(_Shipped(files, shippers[0]), kept, now=_now)
-    async with _shipping(shippers, lambda: (files.replica, files.sequence, files.head)):
+    async with _shipping(shippers, lambda: (files.replica, files.sequence, files.head), adoption.run):
         try:
             yield Auditing(audit, files.health, lambda: _progress(shippers))
         finally:
@@ -113,8 +138,14 @@ async def _in_files(settings: AuditSettings, kept: AuditLog, others: Sequence[Ta
 
 
 @contextlib.asynccontextmanager
-async def _shipping(shippers: Sequence[Shipper], head: Callable[[], tuple[str, int, str]]) -> AsyncIterator[None]:
+async def _shipping(
+    shippers: Sequence[Shipper],
+    head: Callable[[], tuple[str, int, str]],
+    *more: Callable[[], Coroutine[Any, Any, None]],
+) -> AsyncIterator[None]:
     async with anyio.create_task_group() as tasks:
+        for task in more:
+            tasks.start_soon(task)
         for shipper in shippers:
             tasks.start_soon(shipper.run)
         tasks.start_soon(_tell_head, head)

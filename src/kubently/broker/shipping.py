@@ -57,6 +57,7 @@ class StoreTarget:
 
     def __init__(self, kept: AuditLog, replica: str) -> None:
         self._kept = kept
+        self._replica = replica
         self._mark = b'"replica":"%b"' % replica.encode()
 
     async def deliver(self, lines: Numbered) -> None:
@@ -65,11 +66,12 @@ class StoreTarget:
 
     async def position(self, remembered: int) -> int:
         """See `Target.position`: the log is read, because an append whose answer was lost may have been one."""
+        is_known = await self._kept.introduce(self._replica)
         found = await self._kept.lines(after=-_LOOK_BACK, limit=16 * _LOOK_BACK)
         mine = (feed.sequence_of(line.raw) for line in found if self._mark in line.raw[:40])
         last = max(mine, default=0)
         # An emptied store has nothing of ours: it gets again what the journal holds.
-        return last if last or not found else remembered
+        return last if last or not is_known else remembered
 
 
 class SinkTarget:
@@ -141,7 +143,7 @@ class Shipper:
 
     async def _run(self) -> None:
         pause, known = RETRY_FIRST, False
-        self.progress.position = self._remembered()
+        self.progress.position = self.remembered()
         while True:
             try:
                 if not known:
@@ -199,7 +201,8 @@ class Shipper:
         self.progress.problem = str(error) or type(error).__name__
         self._tell()
 
-    def _remembered(self) -> int:
+    def remembered(self) -> int:
+        """Sequence number of the last line that the target had when this was last noted; 0 without a note."""
         try:
             return int(self._file.read_text()) if self._file else 0
         except (OSError, ValueError):

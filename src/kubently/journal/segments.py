@@ -53,6 +53,8 @@ class Found:
     """What stood behind the last whole line, and was cut off."""
     unended: Sequence[Record] = ()
     """Requests whose end that run did not see."""
+    is_closed: bool = False
+    """Whether that run came to its own end."""
 
 
 class Segments:
@@ -184,13 +186,24 @@ def open_segments(folder: Path, *, now: Callable[[], datetime], limits: Limits =
         free = sorted(journals(folder), key=lambda path: path.stat().st_mtime, reverse=True)
         for path in (*free, folder / secrets.token_hex(6)):
             path.mkdir(exist_ok=True, mode=0o700)
-            if (lock := _locked(path)) is not None:
-                return Segments(path, lock, limits=limits, now=now)
+            if (found := open_journal(path, now=now, limits=limits)) is not None:
+                return found
     except OSError as error:
         raise AuditUnavailableError(
             f"the audit journal in {folder} cannot be opened: {error}", hint="check KUBENTLY_AUDIT_DIR and its owner"
         ) from error
     raise AuditUnavailableError(f"every journal in {folder} is in use")
+
+
+def open_journal(path: Path, *, now: Callable[[], datetime], limits: Limits = DEFAULT_LIMITS) -> Segments | None:
+    """Go on with one journal; None while another process does. Raises OSError."""
+    if (lock := _locked(path)) is None:
+        return None
+    try:
+        return Segments(path, lock, limits=limits, now=now)
+    except BaseException:
+        os.close(lock)
+        raise
 
 
 def journals(folder: Path) -> list[Path]:
@@ -232,8 +245,8 @@ def _look_through(folder: Path) -> Found:
     last = next((line for path in reversed(paths) if (line := _last_line(path))), None)
     if last is None:
         return Found(torn=torn)
-    unended = () if last.event == records.CLOSED else tuple(_unended(paths))
-    return Found(last.sequence, last.hash, torn, unended)
+    is_closed = last.event == records.CLOSED and not torn
+    return Found(last.sequence, last.hash, torn, () if is_closed else tuple(_unended(paths)), is_closed)
 
 
 def _cut_torn_end(path: Path) -> bytes:
@@ -244,8 +257,9 @@ def _cut_torn_end(path: Path) -> bytes:
         return b""
     if any(_is_whole(raw) for raw in data[end:].split(b"\n")):
         return b""  # not a crash: whole lines follow
-    # Kept beside it: whether it was a crash is for a person to judge.
-    path.with_suffix(f".torn-at-{end}").write_bytes(data[end:])
+    # Kept beside it, where there is room: whether it was a crash is for a person to judge.
+    with contextlib.suppress(OSError):
+        path.with_suffix(f".torn-at-{end}").write_bytes(data[end:])
     with path.open("r+b") as file:
         file.truncate(end)
         os.fdatasync(file.fileno())
