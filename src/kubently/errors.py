@@ -23,7 +23,8 @@
     │   ├── ClusterNotFoundError
     │   ├── ClusterConflictError
     │   ├── ExecutorOfflineError
-    │   └── ApiDrainingError
+    │   ├── ApiDrainingError
+    │   └── TooManyExecutorsError
     ├── TunnelError
     │   ├── LocalProtocolError
     │   ├── RemoteProtocolError
@@ -222,6 +223,13 @@ class ApiDrainingError(FleetError):
     """This replica of the API stops and takes no new sessions."""
 
     code = "api-draining"
+    retryable = True
+
+
+class TooManyExecutorsError(FleetError):
+    """Executors come faster than this API lets them in."""
+
+    code = "too-many-executors"
     retryable = True
 
 

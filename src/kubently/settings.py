@@ -288,6 +288,9 @@ class LimitSettings:
     request_rate_per_key: float = 1000.0
     """``KUBENTLY_REQUEST_RATE_PER_KEY``: those that one key or person begins in a second, twice as many after a pause;
     0 for no limit."""
+    accept_rate: float = 500.0
+    """``KUBENTLY_ACCEPT_RATE``: executors that one replica lets in in a second, twice as many after a pause; others are
+    told to come again (503); 0 for no limit."""
     follow_rate: float = 1024 * 1024.0
     """``KUBENTLY_FOLLOW_RATE``: bytes a second of one followed log, which is slowed down to it; 0 for no limit."""
     follow_burst: float = 16 * 1024 * 1024.0
@@ -302,6 +305,7 @@ class LimitSettings:
             requests=int(_number(environ, "KUBENTLY_MAX_REQUESTS", 8192, low=1, high=1_000_000)),
             requests_per_key=int(_number(environ, "KUBENTLY_MAX_REQUESTS_PER_KEY", 1024, low=1, high=1_000_000)),
             request_rate_per_key=_number(environ, "KUBENTLY_REQUEST_RATE_PER_KEY", 1000, low=0, high=1e6),
+            accept_rate=_number(environ, "KUBENTLY_ACCEPT_RATE", 500, low=0, high=1e6),
             follow_rate=_number(environ, "KUBENTLY_FOLLOW_RATE", 1024 * 1024, low=0, high=1e12),
             follow_burst=_number(environ, "KUBENTLY_FOLLOW_BURST", 16 * 1024 * 1024, low=0, high=1e12),
         )

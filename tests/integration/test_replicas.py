@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import re
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -23,8 +24,8 @@ from kubently.executor.supervisor import Supervisor
 from kubently.fleet import Directory, Replica
 from kubently.fleet.directory import LEASES, REPLICAS
 from kubently.fleet.replicas import _spread
-from kubently.schema import ClusterId, ClusterState, Permission, Principal, Role
-from kubently.settings import ExecutorSettings
+from kubently.schema import ClusterId, ClusterState, Permission, Principal, Role, Transport
+from kubently.settings import ExecutorSettings, LimitSettings
 from kubently.store import MemoryStore, Store
 from kubently.testing import ScriptedExecutor, run_fleet
 from kubently.testing.fleets import CALLER, RunningFleet
@@ -213,6 +214,20 @@ async def test_long_poll_requests_come_by_another_replica(pair: Pair, is_known: 
         for number in range(10):
             assert await say(other, f"b{number}") == f"get b{number}"
         assert places(other) == [place]
+
+
+async def test_executors_that_come_too_fast_come_again(tmp_path: Path) -> None:
+    limits = LimitSettings(accept_rate=0.5)  # one at once, another after two seconds
+    async with run_fleet(tmp_path, limits=limits) as fleet:  # noqa: SIM117  # what it takes comes first
+        async with executor(fleet, fleet.url, ScriptedExecutor(echo), transport="auto") as supervisor:
+            await fleet.wait_for(lambda: supervisor.sessions == 2, timeout=20)
+            metrics = (await fleet.http.get("/metrics")).text
+            assert await say(fleet, "pods") == "get pods"
+
+    refused = re.search(r'kubently_tunnel_accepts_total\{result="too-many-executors"\} (\d+)', metrics)
+    assert refused, "nobody was told to come again"
+    transports = fleet.serving.services.fleet.sessions(Transport.LONG_POLL)
+    assert transports == 0, "the other transport was tried, which is told the same"
 
 
 async def test_sessions_spread_when_a_replica_comes(tmp_path: Path, store: MemoryStore) -> None:

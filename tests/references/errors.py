@@ -59,6 +59,8 @@ _NEVER_SENT = (
 """Codes of whoever dials: they have no status."""
 
 ADVICE: Mapping[str, str] = {
+    "too-many-executors": "Nothing: the executor dials again by itself; after a restart of all this takes seconds. "
+    "KUBENTLY_ACCEPT_RATE is how many a replica lets in, and more replicas let in more.",
     "api-draining": "Nothing: the executor tries again, and another replica or the next start takes it.",
     "api-unreachable": "Check the URL, the CA and whether the API runs; the sentence says which of them it is.",
     "apiserver-unreachable": "Check the executor's kubeconfig or service account, and that the API server runs.",

@@ -48,6 +48,7 @@ def executor(environ: Mapping[str, str]) -> ExecutorSettings:
         (LimitSettings.from_env, "KUBENTLY_MAX_REQUESTS", "7", "requests", 7),
         (LimitSettings.from_env, "KUBENTLY_MAX_REQUESTS_PER_KEY", "7", "requests_per_key", 7),
         (LimitSettings.from_env, "KUBENTLY_REQUEST_RATE_PER_KEY", "0", "request_rate_per_key", 0),
+        (LimitSettings.from_env, "KUBENTLY_ACCEPT_RATE", "7", "accept_rate", 7),
         (LimitSettings.from_env, "KUBENTLY_FOLLOW_RATE", "7", "follow_rate", 7),
         (LimitSettings.from_env, "KUBENTLY_FOLLOW_BURST", "7", "follow_burst", 7),
         (ApiSettings.from_env, "KUBENTLY_PEER_LISTEN", "0.0.0.0:8443", "peer_listen", ("0.0.0.0", 8443)),

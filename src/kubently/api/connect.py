@@ -21,6 +21,7 @@ from kubently.errors import (
     ClientCertificateMissingError,
     InvalidRequestError,
     KubentlyError,
+    TooManyExecutorsError,
     UnauthenticatedError,
 )
 from kubently.schema import ClusterId, Refusal, parse_cluster_id, problems
@@ -42,6 +43,7 @@ async def connect(scope: Scope, receive: Receive, send: Send, services: Services
             raise InvalidRequestError(f"the subprotocol {SUBPROTOCOL} was not asked for", hint="update the executor")
         services.fleet.require_open()
         admitted = await admit(scope, services)
+        services.limits.let_in()
     except KubentlyError as error:
         await note_refusal(scope, services, error)
         await _refuse(scope, send, error)
@@ -74,7 +76,7 @@ async def note_refusal(scope: Scope, services: Services, error: KubentlyError) -
     services.metrics.accepts.labels(result=error.code).inc()
     client = forwarded.client_address(scope, services.settings.trusted_proxies)
     log.warning("executor refused", extra={"reason": str(error), "client": client})
-    if isinstance(error, ApiDrainingError):
+    if isinstance(error, ApiDrainingError | TooManyExecutorsError):
         return
     with contextlib.suppress(KubentlyError):  # a name that is none, or a store that does not answer
         cluster = parse_cluster_id(requests.header(scope, b"x-kubently-cluster"))

@@ -63,6 +63,7 @@ async def serve(scope: Scope, receive: Receive, send: Send, services: Services) 
 async def _open(scope: Scope, send: Send, services: Services) -> None:
     services.fleet.require_open()
     admitted = await _admit(scope, services)
+    services.limits.let_in()
     services.metrics.accepts.labels(result="ok").inc()
     name, link = services.polls.open(_owner(admitted))
     link.handler = services.fleet.accept(

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import anyio
 
-from kubently.errors import TooManyCommandsError
+from kubently.errors import TooManyCommandsError, TooManyExecutorsError
 from kubently.settings import LimitSettings
 
 K = TypeVar("K")
@@ -95,23 +95,29 @@ class Rate:
 
     def spend(self, key: str) -> None:
         """Count one. Raises TooManyCommandsError."""
-        if not self.rate:
-            return
-        now = self._clock()
-        full_at = max(self._full_at.pop(key, now), now) + 1 / self.rate
-        wait = full_at - now - self._burst / self.rate
-        if wait > 0:
-            self._full_at[key] = full_at - 1 / self.rate
-            self.refused += 1
+        if wait := self.wait(key):
             raise TooManyCommandsError(
                 f"more than {self.rate:g} requests a second came with this key",
                 hint="ask less often, or for more at once: a list instead of many gets",
                 details={"limit": self.name},
                 retry_after=max(1, round(wait)),
             )
+
+    def wait(self, key: str) -> float:
+        """Count one and give 0, or the seconds after which one may pass."""
+        if not self.rate:
+            return 0.0
+        now = self._clock()
+        full_at = max(self._full_at.pop(key, now), now) + 1 / self.rate
+        wait = full_at - now - self._burst / self.rate
+        if wait > 0:
+            self._full_at[key] = full_at - 1 / self.rate
+            self.refused += 1
+            return wait
         self._full_at[key] = full_at
         if len(self._full_at) > MAX_KEYS:
             self._full_at.popitem(last=False)
+        return 0.0
 
 
 class Pace:
@@ -150,6 +156,8 @@ class Limits:
     """Both, of one key."""
     rate: Rate
     """Both, begun by one key."""
+    accepts: Rate
+    """Executors that are let in."""
     settings: LimitSettings
     clock: Callable[[], float]
 
@@ -162,6 +170,7 @@ class Limits:
             Slots("requests-per-replica", settings.requests),
             Slots("requests-per-key", settings.requests_per_key, is_shared=False),
             Rate("request-rate-per-key", settings.request_rate_per_key, clock=clock),
+            Rate("accept-rate", settings.accept_rate, clock=clock),
             settings,
             clock,
         )
@@ -169,11 +178,21 @@ class Limits:
     @property
     def named(self) -> tuple[Slots | Rate, ...]:
         """Each with its name and its count of refusals."""
-        return self.commands, self.kubernetes, self.streams, self.per_key, self.rate
+        return self.commands, self.kubernetes, self.streams, self.per_key, self.rate, self.accepts
 
     def admit(self, kind: Slots, cluster: str, key: str) -> Admitted:
         """Let one request of *kind* run while the block lasts. Raises TooManyCommandsError that names the limit."""
         return Admitted(self, kind, cluster, key)
+
+    def let_in(self) -> None:
+        """Count an executor that may come in. Raises TooManyExecutorsError."""
+        if wait := self.accepts.wait(""):
+            raise TooManyExecutorsError(
+                f"more than {self.accepts.rate:g} executors a second come to this replica",
+                hint="the executor dials again by itself",
+                details={"limit": self.accepts.name},
+                retry_after=max(1, round(wait)),
+            )
 
     def follow(self) -> Pace:
         """For one stream that follows a log."""

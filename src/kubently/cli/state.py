@@ -38,6 +38,7 @@ _EXIT_CODES: Mapping[str, int] = {
     "not-kubently": USAGE,
     "executor-offline": UNAVAILABLE,
     "api-draining": UNAVAILABLE,
+    "too-many-executors": UNAVAILABLE,
     "api-unreachable": UNAVAILABLE,
     "proxy-unreachable": UNAVAILABLE,
     "proxy-refused": UNAVAILABLE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from kubently import trust
-from kubently.errors import ApiDrainingError, KubentlyError, TunnelClosedError
+from kubently.errors import ApiDrainingError, KubentlyError, TooManyExecutorsError, TunnelClosedError
 from kubently.schema import problems
 from kubently.tunnel.transports.websocket import UpgradeRefusedError
 
@@ -28,7 +28,9 @@ def problem_of(error: Exception) -> KubentlyError | None:
 def is_final(error: Exception) -> bool:
     """Whether the API itself answered, so that another transport would be told the same."""
     told = problem_of(error)
-    return told is not None and (problems.status_of(told) in _NO or isinstance(told, ApiDrainingError))
+    return told is not None and (
+        problems.status_of(told) in _NO or isinstance(told, ApiDrainingError | TooManyExecutorsError)
+    )
 
 
 def explain(

@@ -32,6 +32,7 @@ STATUS: dict[type[KubentlyError], int] = {
     errors.ClusterConflictError: 409,
     errors.ExecutorOfflineError: 503,
     errors.ApiDrainingError: 503,
+    errors.TooManyExecutorsError: 503,
     errors.LocalProtocolError: 500,
     errors.RemoteProtocolError: 502,
     errors.StreamResetError: 502,

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubently.broker.limits import Limits, Pace, Rate, Slots
-from kubently.errors import TooManyCommandsError
+from kubently.errors import TooManyCommandsError, TooManyExecutorsError
 from kubently.settings import LimitSettings
 
 
@@ -107,6 +107,21 @@ def test_a_refusal_says_when_to_come_again_and_which_limit_it_was() -> None:
     assert caught.value.retry_after == 10
     assert caught.value.details == {"limit": "request-rate-per-key"}
     assert rate.refused == 1
+
+
+def test_executors_are_let_in_at_a_rate() -> None:
+    clock = Clock()
+    limits = Limits.of(replace(LimitSettings(), accept_rate=5), clock=clock)
+    for _ in range(10):
+        limits.let_in()
+
+    with pytest.raises(TooManyExecutorsError) as caught:
+        limits.let_in()
+
+    assert caught.value.retry_after == 1
+    assert caught.value.details == {"limit": "accept-rate"}
+    clock.now += 0.25
+    limits.let_in()
 
 
 @pytest.mark.anyio
