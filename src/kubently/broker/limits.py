@@ -110,7 +110,7 @@ class Rate:
         now = self._clock()
         full_at = max(self._full_at.pop(key, now), now) + 1 / self.rate
         wait = full_at - now - self._burst / self.rate
-        if wait > 0:
+        if wait > 1e-6:  # what sums of fractions leave
             self._full_at[key] = full_at - 1 / self.rate
             self.refused += 1
             return wait
