@@ -9,7 +9,8 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,7 +21,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from kubently import tracing
 from kubently.client import Api
+from kubently.schema import ClusterState
+from kubently.store import MemoryStore
+from kubently.testing import ScriptedExecutor, run_fleet
 
+Emit = Callable[[bytes], Awaitable[None]]
 KEY = "kbk_" + "b" * 40
 PODS = {
     "resource": "pods",
@@ -257,3 +262,66 @@ def test_what_is_off_is_not_imported(environ: dict[str, str]) -> None:
 def test_what_is_no_traceparent_is_dropped(header: str) -> None:
     assert tracing.parse(header) == ""
     assert tracing.parse(PARENT) == PARENT
+
+
+class Recorder:
+    """Takes spans in this process."""
+
+    def __init__(self) -> None:
+        self.spans: list[Recorded] = []
+
+    def start(self, name: str, kind: tracing.Kind, parent: str) -> tracing.Open:
+        span = Recorded(name, parent, f"{parent[:35] or PARENT[:35]}-{len(self.spans) + 1:016x}-01")
+        self.spans.append(span)
+        return span
+
+
+@dataclass
+class Recorded:
+    """One of them."""
+
+    name: str
+    parent: str
+    traceparent: str
+    failure: str = "it did not end"
+
+    def note(self, name: str, value: str | int) -> None:
+        pass
+
+    def end(self, failure: str) -> None:
+        self.failure = failure
+
+
+async def done(request: Mapping[str, Any], emit: Emit) -> Mapping[str, Any]:
+    return {"ending": "exited", "exit_code": 0}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("is_traced", [True, False])
+async def test_a_trace_goes_on_at_the_replica_that_holds_the_cluster(tmp_path: Path, is_traced: bool) -> None:
+    recorder = Recorder()
+    if is_traced:
+        tracing.tracer.set(recorder)
+    store = MemoryStore(clock=time.monotonic)
+    listen = {"store": store, "peer_listen": ("127.0.0.1", 0)}
+    async with run_fleet(tmp_path, **listen) as one, run_fleet(tmp_path, **listen) as other:
+        executor = ScriptedExecutor(done)
+        await one.add("prod", executor)
+        await other.wait_for(lambda: other.state("prod") is ClusterState.CONNECTED)
+        recorder.spans.clear()
+
+        headers = {"traceparent": PARENT}
+        answer = await other.http.post("/api/v1/clusters/prod/commands", json={"argv": ["get", "x"]}, headers=headers)
+
+    await store.aclose()
+    assert answer.status_code == 200
+    told = executor.headers[0][tracing.HEADER].decode()
+    if not is_traced:
+        assert told == PARENT
+        return
+    rest, peer = recorder.spans[:2]
+    assert [(span.name, span.parent, span.failure) for span in (rest, peer)] == [
+        ("POST rest", PARENT, ""),
+        ("peer", rest.traceparent, ""),
+    ]
+    assert told == peer.traceparent
