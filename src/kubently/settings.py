@@ -323,10 +323,11 @@ class AuditSettings:
     counts them, and records them later where it can."""
     patience: float = 5.0
     """``KUBENTLY_AUDIT_TIMEOUT``: seconds after which a disk that does not answer counts as failed."""
-    segment_bytes: int = 32 * 1024 * 1024
+    segment_bytes: int = 8 * 1024 * 1024
     """``KUBENTLY_AUDIT_SEGMENT_BYTES``: size at which the journal begins another file."""
-    segments: int = 16
-    """``KUBENTLY_AUDIT_SEGMENTS``: files of it that are kept; older ones go once they were shipped everywhere."""
+    journal_bytes: int = 256 * 1024 * 1024
+    """``KUBENTLY_AUDIT_JOURNAL_BYTES``: size of all its files beyond which the oldest go, once they were shipped
+    everywhere."""
     sinks: tuple[str, ...] = field(default=(), repr=False)
     """``KUBENTLY_AUDIT_SINKS``: where else records go, comma-separated: stdout:, file:///path, syslog+udp://host[:port],
     syslog+tcp://host[:port], syslog+tls://host[:port], otlp+http://host[:port][/path], otlp+https://..."""
@@ -348,9 +349,11 @@ class AuditSettings:
             fail_closed=_choice(environ, "KUBENTLY_AUDIT_FAIL_CLOSED", ("true", "false")) == "true",
             patience=_number(environ, "KUBENTLY_AUDIT_TIMEOUT", 5, low=0.1, high=60),
             segment_bytes=int(
-                _number(environ, "KUBENTLY_AUDIT_SEGMENT_BYTES", 32 * 1024 * 1024, low=4096, high=largest)
+                _number(environ, "KUBENTLY_AUDIT_SEGMENT_BYTES", 8 * 1024 * 1024, low=4096, high=largest)
             ),
-            segments=int(_number(environ, "KUBENTLY_AUDIT_SEGMENTS", 16, low=2, high=10_000)),
+            journal_bytes=int(
+                _number(environ, "KUBENTLY_AUDIT_JOURNAL_BYTES", 256 * 1024 * 1024, low=65536, high=1024 * largest)
+            ),
             sinks=tuple(part.strip() for part in environ.get("KUBENTLY_AUDIT_SINKS", "").split(",") if part.strip()),
             sink_headers=_headers(environ, "KUBENTLY_AUDIT_OTLP_HEADERS"),
             trust=TrustSettings(

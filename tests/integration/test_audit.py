@@ -423,7 +423,9 @@ async def test_a_file_gets_lines_that_verify(tmp_path: Path) -> None:
 async def test_a_journal_keeps_what_a_sink_has_not_got(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         nobody = listener.getsockname()[1]
-    settings = AuditSettings(folder=tmp_path, segment_bytes=1, segments=2, sinks=(f"syslog+tcp://127.0.0.1:{nobody}",))
+    settings = AuditSettings(
+        folder=tmp_path, segment_bytes=1, journal_bytes=1, sinks=(f"syslog+tcp://127.0.0.1:{nobody}",)
+    )
     async with open_auditing(settings, memory(), make_context=client_context) as opened:
         await do_something(opened, 20)
     (journal,) = segments.journals(tmp_path)
@@ -440,3 +442,19 @@ async def test_what_is_no_sink_ends_the_start(tmp_path: Path, url: str) -> None:
     with pytest.raises(ConfigError, match="KUBENTLY_AUDIT_SINKS"):
         async with auditing(tmp_path, memory(), url):
             pass
+
+
+async def test_heads_are_told_to_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("kubently.broker.auditing.HEAD_EVERY", 0.01)
+    with caplog.at_level("INFO"):
+        async with auditing(tmp_path, memory()) as opened:
+            await do_something(opened)
+            with anyio.fail_after(10):
+                while not (heads := [record for record in caplog.records if record.getMessage() == "audit head"]):
+                    await anyio.sleep(0.01)
+
+    (verdict,) = verify.verify_path(tmp_path)
+    head = heads[-1].__dict__
+    assert head["replica"] == verdict.replica and verdict.has(head["sequence"], head["hash"])

@@ -19,8 +19,9 @@ from kubently.tunnel import Receive, Scope, Send
 
 async def _health(scope: Scope, send: Send, services: Services) -> None:
     asked = time.monotonic()
-    problem = await services.check_store()
-    answer: dict[str, object] = {"status": "degraded" if problem else "ok"}
+    problem, unrecorded = await services.check_store(), services.auditing.health.problem
+    is_well = not (problem or unrecorded)
+    answer: dict[str, object] = {"status": "ok" if is_well else "degraded"}
     if principal := await _known(scope, services):
         answer |= {
             "version": __version__,
@@ -35,9 +36,10 @@ async def _health(scope: Scope, send: Send, services: Services) -> None:
                 "hint": problem.hint if problem else "kubently api doctor looks closer",
                 "milliseconds": round((time.monotonic() - asked) * 1000, 1),
             },
+            "audit": unrecorded or "ok",
             "problems": [c.problem for c in fanout.visible(services.fleet, principal) if c.problem],
         }
-    await requests.send_json(send, 503 if problem else 200, answer)
+    await requests.send_json(send, 200 if is_well else 503, answer)
 
 
 async def _live(scope: Scope, send: Send, services: Services) -> None:

@@ -98,7 +98,7 @@ async def _open(settings: AuditSettings) -> segments.Segments | None:
 
 
 def _limits(settings: AuditSettings) -> segments.Limits:
-    return segments.Limits(settings.segment_bytes, settings.segments)
+    return segments.Limits(settings.segment_bytes, settings.journal_bytes)
 
 
 @contextlib.asynccontextmanager

@@ -23,11 +23,14 @@ from kubently.errors import AuditUnavailableError, JournalBrokenError
 from kubently.journal import records
 from kubently.journal.records import Chain, Line, Record
 
-SEGMENT_BYTES = 32 * 1024 * 1024
+SEGMENT_BYTES = 8 * 1024 * 1024
 """Size at which a segment is full."""
 
-KEPT_SEGMENTS = 16
-"""Segments that are kept even though all of them were shipped: with the size above half a gibibyte."""
+JOURNAL_BYTES = 256 * 1024 * 1024
+"""Size of all segments together up to which they are kept even though all of them were shipped."""
+
+MAX_SEGMENTS = 1000
+"""The same by number: each start of a process begins one."""
 
 SUFFIX = ".jsonl"
 
@@ -37,7 +40,7 @@ class Limits:
     """How large a journal may grow. More is kept only while something of it was not shipped."""
 
     segment_bytes: int = SEGMENT_BYTES
-    segments: int = KEPT_SEGMENTS
+    journal_bytes: int = JOURNAL_BYTES
 
 
 DEFAULT_LIMITS = Limits()
@@ -167,7 +170,9 @@ class Segments:
     def _superfluous(self) -> list[Path]:
         """Segments that are too many and that nobody needs any more."""
         paths = segments(self.folder)
-        older = itertools.islice(itertools.pairwise(paths), max(0, len(paths) - self._limits.segments))
+        sizes = itertools.accumulate(path.stat().st_size for path in reversed(paths))
+        kept = min(sum(size <= self._limits.journal_bytes for size in sizes), MAX_SEGMENTS)
+        older = itertools.islice(itertools.pairwise(paths), max(0, len(paths) - max(kept, 1)))
         return [path for path, following in older if first_sequence(following) - 1 <= self.shipped]
 
     def _farewell(self, old: Sequence[Path]) -> list[Record]:

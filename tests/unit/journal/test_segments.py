@@ -12,7 +12,7 @@ from tests.unit.journal.journals import ended, lines_of, now, started
 from kubently.errors import AuditUnavailableError
 from kubently.journal import feed, records, segments, verify
 
-SMALL = segments.Limits(segment_bytes=1, segments=3)
+SMALL = segments.Limits(segment_bytes=1, journal_bytes=1200)
 
 
 def opened(folder: Path, *, limits: segments.Limits = segments.DEFAULT_LIMITS) -> segments.Segments:
@@ -116,7 +116,7 @@ def test_old_segments_go_once_they_were_shipped_and_the_chain_says_so(tmp_path: 
     found.close()
 
     (verdict,) = verify.verify_path(tmp_path)
-    assert (kept, len(segments.segments(found.folder))) == (6, 3)
+    assert kept == 6 > len(segments.segments(found.folder))
     assert verdict.holds and verdict.first > 1 and verdict.is_from_the_beginning
 
 
