@@ -7,7 +7,20 @@ import sys
 import anyio
 import uvloop
 
-from benchmarks import audit, credential, enrolment, hub, idle, kubernetes, machine, native, overhead, replicas, scale
+from benchmarks import (
+    audit,
+    credential,
+    enrolment,
+    hub,
+    idle,
+    kubernetes,
+    machine,
+    native,
+    overhead,
+    replicas,
+    scale,
+    stores,
+)
 
 
 def main() -> None:
@@ -17,6 +30,7 @@ def main() -> None:
     anyio.run(overhead.run, 50 if quick else 200, backend_options={"use_uvloop": True})
     anyio.run(native.run, 20 if quick else 100, backend_options={"use_uvloop": True})
     uvloop.run(audit.run(quick=quick))
+    uvloop.run(stores.run(quick=quick))
     credential.run(10 if quick else 50)
     uvloop.run(kubernetes.run(quick=quick))
     uvloop.run(replicas.run(quick=quick))

@@ -87,10 +87,8 @@ class Plane:
 
     async def sessions(self, cluster: str) -> list[str]:
         """When each session of the cluster's executors began."""
-        for found in (await self.ask("GET", "/api/v1/clusters")).json():
-            if found["id"] == cluster:
-                return [s["connected_at"] for executor in found["executors"] for s in executor["sessions"]]
-        return []
+        found = (await self.ask("GET", f"/api/v1/clusters/{cluster}")).json()
+        return [s["connected_at"] for executor in found.get("executors", ()) for s in executor["sessions"]]
 
 
 @dataclass
@@ -201,6 +199,13 @@ async def test_redis_goes_away_and_comes_back(redis: RedisServer, tmp_path: Path
             await anyio.sleep(2)  # longer than anything counts without being asked for
 
             assert (await one.run("prod", "nodes", key=key)).json()["stdout"] == "get nodes\n"
+            async with executor(one, "prod", token):  # a second one, with a token that was read a moment ago
+
+                async def is_let_in() -> bool:
+                    return len(await one.sessions("prod")) == 4
+
+                await eventually(is_let_in)
+            await connected(one, "prod")
             runs.go_on.set()
             assert "went on" in "".join([line async for line in lines])
             await stream.aclose()
@@ -217,6 +222,7 @@ async def test_redis_goes_away_and_comes_back(redis: RedisServer, tmp_path: Path
             assert detail["reason"] == ("timeout" if fault == "pause" else "refused")
             assert detail["hint"]
             assert (await one.ask("GET", "/readyz")).status_code == 200
+            assert [c["id"] for c in (await one.ask("GET", "/api/v1/clusters")).json()] == ["prod"]
             assert await one.sessions("prod") == began
 
             redis.resume() if fault == "pause" else redis.start()

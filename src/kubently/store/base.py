@@ -59,7 +59,8 @@ class Store(Protocol):
         """Keys under *prefix* that were put or deleted from now on, as hints: some may be missed or told twice.
 
         The *prefix* itself as a hint means that any key under it may have changed: it is told once the way to the
-        other replicas stands, and after each loss of it. Who writes by other means than a `Store` tells nobody.
+        other replicas stands, after each loss of it, and when there were too many hints to keep. Who writes by other
+        means than a `Store` tells nobody.
         """
         ...
 

@@ -4,56 +4,72 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 _BACKLOG = 1000
-"""Hints kept for a slow subscriber; more are dropped, as the protocol allows."""
+"""Hints kept for a slow subscriber; when there are more, it is told that any key may have changed."""
+
+
+@dataclass(eq=False, slots=True)
+class _Subscription:
+    prefix: str
+    send: MemoryObjectSendStream[str]
+    receive: MemoryObjectReceiveStream[str]
+    has_missed: bool = False
+
+    def tell(self, key: str) -> None:
+        try:
+            self.send.send_nowait(key)
+        except anyio.WouldBlock:
+            self.has_missed = True
+
+    def close(self) -> None:
+        self.send.close()
+        self.receive.close()
 
 
 class Hints:
     """Tells subscribers which keys changed."""
 
     def __init__(self) -> None:
-        self._subscribers: dict[MemoryObjectSendStream[str], tuple[str, MemoryObjectReceiveStream[str]]] = {}
+        self._subscriptions: list[_Subscription] = []
 
     def publish(self, key: str) -> None:
         """Tell those whose prefix fits."""
-        for stream, (prefix, _) in list(self._subscribers.items()):
-            if key.startswith(prefix):
-                self._tell(stream, key)
+        for subscription in self._subscriptions:
+            if key.startswith(subscription.prefix):
+                subscription.tell(key)
 
     def publish_lost(self) -> None:
         """Tell everybody, by the prefix itself, that hints may have been missed."""
-        for stream, (prefix, _) in list(self._subscribers.items()):
-            self._tell(stream, prefix)
+        for subscription in self._subscriptions:
+            subscription.tell(subscription.prefix)
 
     def subscribe(self, prefix: str) -> AsyncIterator[str]:
         """Begin to listen at once, not only at the first iteration."""
-        send, receive = anyio.create_memory_object_stream[str](_BACKLOG)
-        self._subscribers[send] = prefix, receive
-
-        async def listen() -> AsyncIterator[str]:
-            try:
-                async with receive:
-                    async for key in receive:
-                        yield key
-            except anyio.ClosedResourceError:  # the store was closed meanwhile
-                return
-            finally:
-                self._subscribers.pop(send, None)
-                send.close()
-
-        return listen()
+        subscription = _Subscription(prefix, *anyio.create_memory_object_stream[str](_BACKLOG))
+        self._subscriptions.append(subscription)
+        return self._listen(subscription)
 
     def close(self) -> None:
         """End all subscriptions, those that were never listened to as well."""
-        for send, (_, receive) in list(self._subscribers.items()):
-            send.close()
-            receive.close()
-        self._subscribers.clear()
+        for subscription in self._subscriptions:
+            subscription.close()
+        self._subscriptions.clear()
 
-    def _tell(self, stream: MemoryObjectSendStream[str], key: str) -> None:
-        with contextlib.suppress(anyio.WouldBlock):
-            stream.send_nowait(key)
+    async def _listen(self, subscription: _Subscription) -> AsyncIterator[str]:
+        receive = subscription.receive
+        try:
+            with contextlib.suppress(anyio.ClosedResourceError):  # the store was closed meanwhile
+                async for key in receive:
+                    yield key
+                    if subscription.has_missed and not receive.statistics().current_buffer_used:
+                        subscription.has_missed = False
+                        yield subscription.prefix
+        finally:
+            subscription.close()
+            if subscription in self._subscriptions:
+                self._subscriptions.remove(subscription)
