@@ -24,8 +24,8 @@ An API is chosen by `KUBENTLY_URL`, `--profile`, `KUBENTLY_PROFILE` or the curre
 
 EXIT_CODES: Mapping[int, str] = {
     0: "It worked; a diagnosis found nothing of the `--fail-on` severity or worse.",
-    state.FINDINGS: "`diagnose`: there are findings of that severity. `audit verify`: a chain is broken. `run`: kubectl's"
-    " own code.",
+    state.FINDINGS: "`diagnose`: there are findings of that severity. `audit verify`: a chain is broken. "
+    "`run`: kubectl's own code.",
     2: "The options or arguments are wrong, or an unknown command.",
     state.USAGE: "The request or the set-up is wrong: change it.",
     state.UNAVAILABLE: "The API, or the cluster's executor, is not there.",
