@@ -85,6 +85,10 @@ class Plane:
         assert made.is_success, made.text
         return str(made.json()["token"])
 
+    async def shows(self, metric: str) -> bool:
+        """Whether its metrics have that line."""
+        return metric in (await self.ask("GET", "/metrics")).text.splitlines()
+
     async def sessions(self, cluster: str) -> list[str]:
         """When each session of the cluster's executors began."""
         found = (await self.ask("GET", f"/api/v1/clusters/{cluster}")).json()
@@ -224,6 +228,11 @@ async def test_redis_goes_away_and_comes_back(redis: RedisServer, tmp_path: Path
             assert (await one.ask("GET", "/readyz")).status_code == 200
             assert [c["id"] for c in (await one.ask("GET", "/api/v1/clusters")).json()] == ["prod"]
             assert await one.sessions("prod") == began
+            metrics = (await one.ask("GET", "/metrics")).text
+            reason = "timeout" if fault == "pause" else "refused"
+            assert "kubently_store_away 1.0" in metrics
+            assert f'kubently_store_failures_total{{reason="{reason}"}}' in metrics
+            assert "kubently_store_kept_answers_total 0.0" not in metrics
 
             redis.resume() if fault == "pause" else redis.start()
 
@@ -233,6 +242,8 @@ async def test_redis_goes_away_and_comes_back(redis: RedisServer, tmp_path: Path
             await eventually(takes_writes)
             assert (await one.ask("GET", "/health")).json()["status"] == "ok"
             assert (await one.run("prod", "pods", key=key)).is_success
+            await eventually(lambda: one.shows("kubently_store_hearing 1.0"))
+            assert await one.shows("kubently_store_away 0.0")
             assert await one.sessions("prod") == began
 
 

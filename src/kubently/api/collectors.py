@@ -9,6 +9,7 @@ from prometheus_client.registry import Collector
 
 from kubently.broker import Auditing, Rate, Slots
 from kubently.fleet import Fleet
+from kubently.store import StoreHealth
 
 LOST_RECENTLY = 900.0
 """Seconds for which a cluster that went away counts as one that should be here."""
@@ -91,6 +92,29 @@ class OfLimits(Collector):
             if isinstance(limit, Slots):
                 used.add_metric([limit.name], limit.used)
         yield from (hits, used)
+
+
+class OfStore(Collector):
+    """A store that other processes serve."""
+
+    def __init__(self, health: StoreHealth) -> None:
+        self._health = health
+
+    def collect(self) -> Iterable[Metric]:
+        """See `Collector`."""
+        failures = CounterMetricFamily("kubently_store_failures", "Commands that failed, by reason", labels=["reason"])
+        for reason, count in sorted(self._health.failures.items()):
+            failures.add_metric([reason], count)
+        yield failures
+        yield CounterMetricFamily(
+            "kubently_store_kept_answers",
+            "Reads answered by what was kept, while the store could not be reached",
+            value=self._health.kept_answers,
+        )
+        yield GaugeMetricFamily("kubently_store_away", "1 while it cannot be reached", value=self._health.is_away)
+        yield GaugeMetricFamily(
+            "kubently_store_hearing", "1 while hints of other replicas come in", value=self._health.is_hearing
+        )
 
 
 class OfAudit(Collector):

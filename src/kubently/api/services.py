@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import anyio
 
 from kubently import trust
-from kubently.api.collectors import OfAudit, OfExecutors, OfLimits, OfPeers
+from kubently.api.collectors import OfAudit, OfExecutors, OfLimits, OfPeers, OfStore
 from kubently.api.metrics import Metrics
 from kubently.auth import (
     EXECUTOR_CA,
@@ -145,6 +145,8 @@ async def open_services(settings: ApiSettings, *, store: Store | None = None) ->
             fleet.probes.on_result = lambda result: metrics.probes.labels(result=result).inc()
             fleet.on_routed = metrics.count_route
             metrics.show(OfExecutors(fleet), OfPeers(fleet), OfAudit(auditing))
+            if isinstance(store, CachedStore):
+                metrics.show(OfStore(store.health))
             _watch_certificates(metrics, settings, identities)
             admission = Admission(fleet, tokens)
             limits = Limits.of(settings.limits, clock=time.monotonic)

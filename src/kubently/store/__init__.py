@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from kubently.errors import ConfigError
 from kubently.settings import StoreSettings
 from kubently.store import targets
-from kubently.store.base import ABSENT, Entry, Store
+from kubently.store.base import ABSENT, Entry, Store, StoreHealth
 from kubently.store.cached import CachedStore, ReadCache
 from kubently.store.memory import MemoryStore
 from kubently.store.redis import RedisStore
@@ -22,6 +22,7 @@ __all__ = [
     "RedisStore",
     "SqliteStore",
     "Store",
+    "StoreHealth",
     "masked",
     "open_store",
 ]
@@ -45,8 +46,8 @@ def open_store(url: str, settings: StoreSettings | None = None, *, cached: tuple
 
 
 def _open_redis(url: str, settings: StoreSettings, cached: tuple[str, ...]) -> Store:
-    cache = ReadCache()
-    store = RedisStore(targets.parse_redis(url), settings, heard=cache.drop)
+    cache, health = ReadCache(), StoreHealth()
+    store = RedisStore(targets.parse_redis(url), settings, heard=cache.drop, health=health)
     if not cached:
         return store
-    return CachedStore(store, cache, prefixes=cached, grace=settings.grace, clock=time.monotonic)
+    return CachedStore(store, cache, prefixes=cached, grace=settings.grace, clock=time.monotonic, health=health)

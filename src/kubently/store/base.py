@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 ABSENT = b"\0absent"
@@ -19,6 +20,19 @@ class Entry:
 
     position: int
     value: bytes
+
+
+@dataclass(slots=True)
+class StoreHealth:
+    """How a store that other processes serve is doing, for metrics."""
+
+    failures: Counter[str] = field(default_factory=Counter)
+    """Commands that failed, by reason."""
+    kept_answers: int = 0
+    """Reads that were answered by what was kept, while the store could not be reached."""
+    is_away: bool = False
+    is_hearing: bool = False
+    """Whether hints of other processes come in."""
 
 
 class Store(Protocol):

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from kubently.errors import StoreUnavailableError
-from kubently.store.base import Entry, Store
+from kubently.store.base import Entry, Store, StoreHealth
 
 log = logging.getLogger(__name__)
 
@@ -119,13 +119,14 @@ class CachedStore:
         prefixes: tuple[str, ...],
         grace: float,
         clock: Callable[[], float],
+        health: StoreHealth | None = None,
     ) -> None:
+        self.health = health or StoreHealth()
         self._store = store
         self._cache = cache
         self._prefixes = prefixes
         self._grace = grace
         self._clock = clock
-        self._is_away = False
         self._away_until = 0.0
 
     async def get(self, key: str) -> bytes | None:
@@ -137,8 +138,9 @@ class CachedStore:
         if kept and now - kept.at < FRESH:
             return kept.value
         if kept and now < self._away_until and now - kept.at < self._grace:
+            self.health.kept_answers += 1
             return kept.value
-        if self._is_away:
+        if self.health.is_away:
             self._away_until = now + _PROBE  # one asks whether it is back; a time-out is for it alone
         return await self._ask(key, now)
 
@@ -150,6 +152,7 @@ class CachedStore:
                 self._note_away(error)
                 kept = self._cache.look(key)  # again: it may have been dropped meanwhile
                 if kept and self._clock() - kept.at < self._grace:
+                    self.health.kept_answers += 1
                     return kept.value
                 raise
         self._note_back()
@@ -204,13 +207,13 @@ class CachedStore:
         await self._store.aclose()
 
     def _note_away(self, error: StoreUnavailableError) -> None:
-        if not self._is_away:
+        if not self.health.is_away:
             log.warning("the store is away", extra={"reason": str(error)})
-        self._is_away = True
+        self.health.is_away = True
         self._away_until = self._clock() + PAUSE
 
     def _note_back(self) -> None:
-        if self._is_away:
+        if self.health.is_away:
             log.warning("the store is back")
-        self._is_away = False
+        self.health.is_away = False
         self._away_until = 0.0

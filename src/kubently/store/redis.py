@@ -20,7 +20,7 @@ from redis import exceptions
 
 from kubently.errors import StoreUnavailableError
 from kubently.settings import StoreSettings
-from kubently.store.base import ABSENT, Entry
+from kubently.store.base import ABSENT, Entry, StoreHealth
 from kubently.store.hints import Hints
 from kubently.store.redis_client import CONNECTIONS, Client
 from kubently.store.redis_errors import FAILURES, unavailable
@@ -73,13 +73,19 @@ class RedisStore:
     """A `Store` in Redis."""
 
     def __init__(
-        self, target: RedisTarget, settings: StoreSettings, *, heard: Callable[[str], None] = lambda _: None
+        self,
+        target: RedisTarget,
+        settings: StoreSettings,
+        *,
+        heard: Callable[[str], None] = lambda _: None,
+        health: StoreHealth | None = None,
     ) -> None:
         """*heard* is told each key that another process changed, at once; the empty key means any."""
+        self._health = health or StoreHealth()
         self._target = target
         self._client = Client(target, settings)
         self._hints = Hints()
-        self._remote = RemoteHints(self._client, target, self._on_hint)
+        self._remote = RemoteHints(self._client, target, self._on_hint, self._health)
         self._heard = heard
         self._slots = asyncio.Semaphore(CONNECTIONS)
         self._closed = False
@@ -184,7 +190,9 @@ class RedisStore:
                 async with asyncio.timeout(DEADLINE), self._slots:
                     found = await self._attempt(work, again=again)
         except FAILURES as error:
-            raise unavailable(error, self._target) from error
+            failure = unavailable(error, self._target)
+            self._health.failures[failure.details["reason"]] += 1
+            raise failure from error
         return found
 
     async def _attempt(self, work: Callable[[], Awaitable[T]], *, again: bool) -> T:

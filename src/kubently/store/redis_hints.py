@@ -11,6 +11,7 @@ import logging
 import secrets
 from collections.abc import Callable
 
+from kubently.store.base import StoreHealth
 from kubently.store.redis_client import Client, Connection
 from kubently.store.redis_errors import FAILURES, unavailable
 from kubently.store.targets import RedisTarget
@@ -31,14 +32,14 @@ _SENDER = 16
 class RemoteHints:
     """Hears the hints of other processes and tells *heard* each key; the empty one means any."""
 
-    def __init__(self, client: Client, target: RedisTarget, heard: Callable[[str], None]) -> None:
+    def __init__(self, client: Client, target: RedisTarget, heard: Callable[[str], None], health: StoreHealth) -> None:
         self._client = client
         self._target = target
         self._heard = heard
         self._task: asyncio.Task[None] | None = None
         self.channel = f"kubently:hints:{target.db}"
         self.sender = secrets.token_hex(_SENDER // 2)
-        self.is_connected = False
+        self._health = health
 
     def start(self) -> None:
         """Begin to listen, if that has not begun. Needs a running loop; `aclose` ends it."""
@@ -59,15 +60,15 @@ class RemoteHints:
             try:
                 await self._listen()
             except FAILURES as error:
-                if self.is_connected or not is_lost:
+                if self._health.is_hearing or not is_lost:
                     log.warning("hints of the store are lost", extra={"reason": str(unavailable(error, self._target))})
-                pause = FIRST_PAUSE if self.is_connected else min(LAST_PAUSE, 2 * pause)
+                pause = FIRST_PAUSE if self._health.is_hearing else min(LAST_PAUSE, 2 * pause)
                 is_lost = True
             except Exception:  # nobody awaits this task before the end: it must not end unseen
                 log.exception("hints of the store are lost for a reason that was not foreseen")
                 pause, is_lost = LAST_PAUSE, True
             finally:
-                self.is_connected = False
+                self._health.is_hearing = False
             await asyncio.sleep(pause)
 
     async def _listen(self) -> None:
@@ -77,7 +78,7 @@ class RemoteHints:
             await connection.connect()
             await connection.send_command("SUBSCRIBE", self.channel)
             await connection.read_response(timeout=PING_AFTER)
-            self.is_connected = True
+            self._health.is_hearing = True
             self._heard("")  # from here on nothing is missed; what came before may have been
             await self._hear(connection)
         finally:

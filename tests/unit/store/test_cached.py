@@ -137,11 +137,14 @@ async def test_one_caller_asks_whether_it_is_back() -> None:
     for _ in range(10):
         assert await bench.cached.get("auth:key") == b"1"
     assert len(bench.store.asked) == 1
+    assert bench.cached.health.is_away
+    assert bench.cached.health.kept_answers == 10
 
     bench.now[0] += cached.PAUSE
     bench.store.is_away = False
     await bench.store.put("auth:key", b"2")
     assert await bench.cached.get("auth:key") == b"2"
+    assert not bench.cached.health.is_away
 
 
 async def test_what_is_new_while_it_is_away_fails() -> None:
