@@ -136,8 +136,7 @@ class Audit:
             principal=principal.name,
             cluster=cluster,
             action=action,
-            # Halves of characters, as JSON may hold, have no place in UTF-8.
-            what=what[:4096] if what.isascii() else what[:4096].encode(errors="replace").decode(),
+            what=what[:4096],
             request_id=request_id,
             outcome=outcome,
             session=principal.session,

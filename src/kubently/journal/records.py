@@ -78,11 +78,22 @@ class Chain:
             self._prefix,
             sequence,
             self.head.encode(),
-            self._encode(record)[1:-1],
+            self._encoded(record)[1:-1],
         )
         digest = hashlib.sha256(body).hexdigest()
         self.sequence, self.head = sequence, digest
         return body + _MARK + digest.encode() + _END
+
+    def _encoded(self, record: Record) -> bytes:
+        try:
+            return self._encode(record)
+        except UnicodeEncodeError:  # half of a character, as JSON may hold: it has no place in UTF-8
+            return self._encode(msgspec.convert(_without_halves(record), Record))
+
+
+def _without_halves(record: Record) -> dict[str, object]:
+    fields = ((name, getattr(record, name)) for name in Record.__struct_fields__)
+    return {n: v.encode(errors="replace").decode() if isinstance(v, str) else v for n, v in fields}
 
 
 _decoder = msgspec.json.Decoder(Line)

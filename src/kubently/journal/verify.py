@@ -19,6 +19,10 @@ from kubently.journal.records import Line
 _PRUNED = re.compile(r"up to sequence (\d+) with hash ([0-9a-f]{64})")
 
 
+Anchor = tuple[int, str]
+"""Sequence number and hash of a line."""
+
+
 @dataclass(frozen=True, slots=True)
 class Break:
     """The first place at which a chain does not hold."""
@@ -47,7 +51,10 @@ class Verdict:
     unended: set[str] = field(default_factory=set)
     """Requests whose end is not among the lines: they run, or their process died and has not started again."""
     broken: Break | None = None
-    _hashes: dict[int, str] = field(default_factory=dict)
+    wanted: frozenset[Anchor] = frozenset()
+    """Lines that must be there, by what was noted of them elsewhere."""
+    found: set[Anchor] = field(default_factory=set)
+    """Those that are."""
     _pruned: tuple[int, str] | None = None
 
     @property
@@ -59,10 +66,6 @@ class Verdict:
     def is_from_the_beginning(self) -> bool:
         """Whether the chain's very first line is there, or the chain itself says that older ones were removed."""
         return self.began == records.BEGINNING or self._pruned == (self.first - 1, self.began)
-
-    def has(self, sequence: int, digest: str) -> bool:
-        """Whether the line is there that an anchor, kept elsewhere, names."""
-        return self._hashes.get(sequence) == digest
 
     def as_dict(self) -> dict[str, Any]:
         """All of it, as JSON."""
@@ -95,7 +98,8 @@ class Verdict:
                 self.broken = Break(where, f"line {line.sequence} does not follow what it claims to")
                 return
         self.last, self.head = line.sequence, line.hash
-        self._hashes[line.sequence] = line.hash
+        if (line.sequence, line.hash) in self.wanted:
+            self.found.add((line.sequence, line.hash))
         self.lines += 1
         self._learn(line)
 
@@ -118,12 +122,15 @@ class Verdict:
             self._pruned = int(said[1]), said[2]
 
 
-def verify(lines: Iterable[tuple[str, bytes]], *, ordered: bool = True) -> list[Verdict]:
+def verify(
+    lines: Iterable[tuple[str, bytes]], *, ordered: bool = True, anchors: Iterable[Anchor] = ()
+) -> list[Verdict]:
     """Judge lines, each with where it stands; one verdict a replica, and one of replica ``""`` for unreadable lines.
 
     With *ordered* false, lines may come in any order, as they do from shared logs.
     """
     verdicts: dict[str, Verdict] = {}
+    wanted = frozenset(anchors)
     unreadable: Verdict | None = None
     read: list[tuple[str, Line]] = []
     for where, raw in lines:
@@ -133,31 +140,31 @@ def verify(lines: Iterable[tuple[str, bytes]], *, ordered: bool = True) -> list[
             unreadable = unreadable or Verdict("", broken=Break(where, str(error)))
             continue
         if ordered:
-            verdicts.setdefault(line.replica, Verdict(line.replica)).take(line, where)
+            verdicts.setdefault(line.replica, Verdict(line.replica, wanted=wanted)).take(line, where)
         else:
             read.append((where, line))
     for where, line in sorted(read, key=lambda pair: (pair[1].replica, pair[1].sequence, pair[1].hash)):
-        verdicts.setdefault(line.replica, Verdict(line.replica)).take(line, where)
+        verdicts.setdefault(line.replica, Verdict(line.replica, wanted=wanted)).take(line, where)
     return ([unreadable] if unreadable else []) + list(verdicts.values())
 
 
-def verify_path(path: Path) -> list[Verdict]:
+def verify_path(path: Path, *, anchors: Iterable[Anchor] = ()) -> list[Verdict]:
     """Judge a journal, a folder of journals, or a file of lines. Raises NotFoundError where there is none.
 
     A journal that is being written may lack its last line yet: only what ends in a newline is judged.
     """
     if path.is_file():
-        return verify(_numbered(path), ordered=False)
+        return verify(_numbered(path), ordered=False, anchors=anchors)
     if not path.is_dir():
         raise NotFoundError(f"there is no {path}", hint="give a journal's folder, or a file of exported lines")
     folders = [path] if segments.segments(path) else segments.journals(path)
     if not folders:
         raise NotFoundError(f"there is no journal in {path}", hint="KUBENTLY_AUDIT_DIR of the API names it")
-    return [_verify_journal(folder) for folder in folders]
+    return [_verify_journal(folder, frozenset(anchors)) for folder in folders]
 
 
-def _verify_journal(folder: Path) -> Verdict:
-    verdict = Verdict(folder.name)
+def _verify_journal(folder: Path, anchors: frozenset[Anchor]) -> Verdict:
+    verdict = Verdict(folder.name, wanted=anchors)
     for segment in segments.segments(folder):
         for where, raw in _numbered(segment):
             try:

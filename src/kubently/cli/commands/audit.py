@@ -94,11 +94,11 @@ def verify(state: State, paths: tuple[Path, ...], *, by_api: bool, anchors: tupl
     """
     if not paths and not by_api:
         raise click.UsageError("name a journal or a file, or use --api")
-    verdicts = [verdict for path in paths for verdict in chains.verify_path(path)]
+    verdicts = [verdict for path in paths for verdict in chains.verify_path(path, anchors=anchors)]
     if by_api:
         lines = ((f"position {position}", raw.encode()) for position, raw in _lines(state.api(), 0))
-        verdicts += chains.verify(lines, ordered=False)
-    missing = [anchor for anchor in anchors if not any(verdict.has(*anchor) for verdict in verdicts)]
+        verdicts += chains.verify(lines, ordered=False, anchors=anchors)
+    missing = [anchor for anchor in anchors if not any(anchor in verdict.found for verdict in verdicts)]
     if state.is_json:
         state.print_json([verdict.as_dict() for verdict in verdicts])
     else:
