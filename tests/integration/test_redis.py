@@ -72,8 +72,9 @@ async def test_it_conforms_over_tls_with_a_password(tmp_path: Path) -> None:
             await check_store(store)
 
 
-async def test_it_conforms_behind_sentinel(tmp_path: Path) -> None:
-    with SentinelGroup(tmp_path, password=PASSWORD) as group:
+@pytest.mark.parametrize("program", ["redis-server", "valkey-server"])
+async def test_it_conforms_behind_sentinel(program: str, tmp_path: Path) -> None:
+    with SentinelGroup(tmp_path, password=PASSWORD, program=program) as group:
         async with opened(group.url, StoreSettings(password=PASSWORD)) as store:
             await check_store(store)
 
@@ -81,6 +82,12 @@ async def test_it_conforms_behind_sentinel(tmp_path: Path) -> None:
 async def test_it_conforms_as_a_cluster(cluster: RedisCluster) -> None:
     async with opened(cluster.url, IN_CLUSTER) as store:
         await check_store(store)
+
+
+async def test_it_conforms_as_a_cluster_of_valkey(tmp_path: Path) -> None:
+    with RedisCluster(tmp_path, program="valkey-server") as cluster:
+        async with opened(cluster.url) as store:
+            await check_store(store)
 
 
 # ---------------------------------------------------------------------- what operators do

@@ -140,11 +140,12 @@ class SentinelGroup:
 
     SERVICE = "kubently"
 
-    def __init__(self, folder: Path, *, password: str = "") -> None:
+    def __init__(self, folder: Path, *, password: str = "", program: str = "redis-server") -> None:
         options = ("--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1")
         self.folder = folder
         self.password = password
-        self.servers = [RedisServer(folder / name, password=password, options=options) for name in ("one", "two")]
+        self.servers = [RedisServer(folder / name, program, password, options=options) for name in ("one", "two")]
+        self._program = program
         self.port = free_ports(1)[0]
         self.sentinel: Process | None = None
 
@@ -225,7 +226,7 @@ class SentinelGroup:
         ]
         config = self.folder / "sentinel.conf"
         config.write_text("\n".join([*lines, ""]))
-        argv = [find("redis-server"), config, "--sentinel"]
+        argv = [find(self._program), config, "--sentinel"]
         log = self.folder / "sentinel.log"
         self.sentinel = Process(argv, log=log, env={"PATH": os.environ["PATH"]}, cwd=self.folder)
         until(self._sentinel_answers, "the sentinel answers", timeout=START_TIMEOUT, every=0.02)
@@ -245,11 +246,13 @@ class RedisCluster:
     SIZE = 3
     SLOTS = 16384
 
-    def __init__(self, folder: Path, *, password: str = "", options: Sequence[str] = ()) -> None:
+    def __init__(
+        self, folder: Path, *, password: str = "", program: str = "redis-server", options: Sequence[str] = ()
+    ) -> None:
         options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000", *options)
         self._bus = free_ports(self.SIZE)
         self.nodes = [
-            RedisServer(folder / f"node-{number}", password=password, options=(*options, "--cluster-port", str(port)))
+            RedisServer(folder / f"node-{number}", program, password, options=(*options, "--cluster-port", str(port)))
             for number, port in enumerate(self._bus)
         ]
 

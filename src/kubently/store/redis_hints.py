@@ -77,7 +77,8 @@ class RemoteHints:
         try:
             await connection.connect()
             await connection.send_command("SUBSCRIBE", self.channel)
-            await connection.read_response(timeout=PING_AFTER)
+            if await connection.read_response(timeout=PING_AFTER) is None:
+                raise TimeoutError
             self._health.is_hearing = True
             self._heard("")  # from here on nothing is missed; what came before may have been
             await self._hear(connection)
@@ -85,18 +86,22 @@ class RemoteHints:
             await connection.disconnect(nowait=True)
 
     async def _hear(self, connection: Connection) -> None:
-        silent = 0
+        now = asyncio.get_running_loop().time
+        heard_at = looked_at = now()
         while True:
             message = await connection.read_response(timeout=LOOK_EVERY)
-            silent = 0 if message else silent + 1
-            if silent * LOOK_EVERY >= 2 * PING_AFTER:
+            if message:
+                heard_at = now()
+            elif now() - heard_at >= 2 * PING_AFTER:
                 raise TimeoutError
-            if silent * LOOK_EVERY >= PING_AFTER:
+            elif now() - heard_at >= PING_AFTER:
                 await connection.send_command("PING")
             if message and message[0] == b"message":
                 self._take(message[2].decode(errors="replace"))
-            if await self._client.has_moved():
-                raise ConnectionResetError("there is another master")
+            if now() - looked_at >= LOOK_EVERY:
+                looked_at = now()
+                if await self._client.has_moved():
+                    raise ConnectionResetError("there is another master")
 
     def _take(self, text: str) -> None:
         sender, _, key = text.partition(" ")
