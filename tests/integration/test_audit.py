@@ -15,6 +15,7 @@ from typing import Any
 
 import anyio
 import pytest
+from tests.testbed.redis_servers import RedisServer
 
 from kubently.broker import Auditing, open_auditing
 from kubently.errors import AuditUnavailableError, ConfigError, StoreUnavailableError
@@ -22,7 +23,7 @@ from kubently.journal import segments, verify
 from kubently.journal.records import Line, read
 from kubently.schema import Principal, Role
 from kubently.settings import AuditSettings
-from kubently.store import MemoryStore, Store
+from kubently.store import MemoryStore, Store, open_store
 from kubently.trust import issue, make_authority
 from kubently.trust.contexts import client_context
 
@@ -104,8 +105,17 @@ async def test_pages_give_every_record_once(tmp_path: Path, number: int) -> None
         assert [(record.request_id, record.event) for record in last] == seen[-number:]
 
 
-async def test_every_record_is_in_the_store_once_over_restarts(tmp_path: Path) -> None:
-    store = memory()
+@pytest.fixture(params=["memory", "sqlite", "redis"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    with contextlib.ExitStack() as stack:
+        url = {"memory": "memory:", "sqlite": f"sqlite://{tmp_path}/store.db"}.get(request.param, "")
+        opened = open_store(url or stack.enter_context(RedisServer(tmp_path / "redis")).url)
+        yield opened
+        await opened.aclose()
+
+
+async def test_every_record_is_in_the_store_once_over_restarts(tmp_path: Path, store: Store) -> None:
+    tmp_path = tmp_path / "audit"
     for run in range(4):
         async with auditing(tmp_path, store) as opened:
             await do_something(opened, 50, first=50 * run)
@@ -130,6 +140,23 @@ async def test_lines_that_were_shipped_but_not_remembered_are_not_shipped_twice(
 
     (verdict,) = verify.verify([("store", raw) for raw in await all_lines(store)], ordered=True)
     assert verdict.holds and len(await all_lines(store)) == verdict.lines
+
+
+async def test_the_last_records_are_found_from_the_end(tmp_path: Path, store: Store) -> None:
+    async with auditing(None, store) as opened:
+        await do_something(opened, 1200)
+        mine, _ = await opened.audit.tail(after=-5, wanted=lambda record: record.request_id in ("r3", "r1100"))
+        last, position = await opened.audit.tail(after=-3)
+        nothing, same = await opened.audit.tail(after=position)
+
+    assert [(record.request_id, record.event) for record in mine] == [
+        ("r3", "started"),
+        ("r3", "ended"),
+        ("r1100", "started"),
+        ("r1100", "ended"),
+    ]
+    assert [record.request_id for record in last] == ["r1198", "r1199", "r1199"]
+    assert (list(nothing), same) == ([], position)
 
 
 async def test_an_emptied_store_is_filled_from_the_journal(tmp_path: Path) -> None:

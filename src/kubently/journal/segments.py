@@ -34,6 +34,8 @@ MAX_SEGMENTS = 1000
 
 SUFFIX = ".jsonl"
 
+_sync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)  # macOS has only the latter
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -117,7 +119,7 @@ class Segments:
         written = 0
         while written < len(data):
             written += os.write(self._file, data[written:])
-        os.fdatasync(self._file)
+        _sync(self._file)
         self._dirty = False
         self._size += len(data)
         self._chain = chain
@@ -148,7 +150,7 @@ class Segments:
         pages clean that never reached the disk, so the next write begins a segment."""
         if self._dirty and self._file is not None:
             os.ftruncate(self._file, self._size)
-            os.fdatasync(self._file)
+            _sync(self._file)
             self._let_go()
             self._dirty = False
 
@@ -267,7 +269,7 @@ def _cut_torn_end(path: Path) -> bytes:
         path.with_suffix(f".torn-at-{end}").write_bytes(data[end:])
     with path.open("r+b") as file:
         file.truncate(end)
-        os.fdatasync(file.fileno())
+        _sync(file.fileno())
     return data[end:]
 
 

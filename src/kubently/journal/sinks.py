@@ -71,7 +71,7 @@ class LinesSink:
         opened = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             _write(opened, data)
-            os.fdatasync(opened)
+            os.fsync(opened)
         finally:
             os.close(opened)
 
