@@ -17,13 +17,17 @@ from kubently.tunnel import Message, Receive, Scope, Send, read_body
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
+_FIELDS = "kubently.fields"
+"""Under this name a scope has its headers by name, once one was looked for."""
+
+
 def header(scope: Scope, name: bytes) -> str:
     """The first header of that lower-case name; empty without one."""
-    for key, value in scope["headers"]:
-        if key == name:
-            text: str = value.decode("latin-1")
-            return text
-    return ""
+    fields: dict[bytes, bytes] | None = scope.get(_FIELDS)
+    if fields is None:
+        fields = scope[_FIELDS] = dict(reversed(scope["headers"]))
+    value = fields.get(name)
+    return value.decode("latin-1") if value else ""
 
 
 def host_name(host: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import lru_cache
 
 from kubently.auth import digests
 from kubently.auth.callers import Callers
@@ -41,10 +42,15 @@ class KubeTokens:
         stored = await self._store.get(_name(token))
         if stored is None:
             return None
-        record = json.loads(stored)
-        if record["cluster"] != cluster:
-            return None
-        return await self._callers.holder(record["name"], record["key"])
+        of, name, credential = _read(stored)
+        return await self._callers.holder(name, credential) if of == cluster else None
+
+
+@lru_cache(maxsize=4096)
+def _read(stored: bytes) -> tuple[str, str, str]:
+    """Cluster, name and credential of a record, which is fetched each time, and read once."""
+    record = json.loads(stored)
+    return record["cluster"], record["name"], record["key"]
 
 
 def _name(token: str) -> str:
