@@ -1,18 +1,23 @@
-"""The API's process is killed under load: what it answered is in the audit log."""
+"""The API's process is killed under load, or its disk is full: what it answered is in the audit log."""
 
 from __future__ import annotations
 
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from kubently.client import Api
+from kubently.client.api import ApiError
 from kubently.errors import KubentlyError
 from kubently.journal import records, segments, verify
 
@@ -82,3 +87,49 @@ def test_every_answered_request_has_its_records_after_kill_9(tmp_path: Path, env
     assert verdict.holds and verdict.unended == set()
     (copy,) = verify.verify([("api", raw.encode()) for raw in served])
     assert copy.holds and copy.lines == len(set(served))
+
+
+def let_files_grow(process: subprocess.Popen[str], most: int) -> None:
+    """As a full disk does, for one process."""
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+
+
+def metrics_of(url: str) -> dict[str, float]:
+    request = urllib.request.Request(f"{url}/metrics", headers={"Authorization": f"Bearer {KEY}"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        families = text_string_to_metric_families(answer.read().decode())
+    return {s.name + "".join(s.labels.values()): s.value for family in families for s in family.samples}
+
+
+@pytest.mark.parametrize("fail_closed", [True, False])
+def test_a_full_disk_refuses_or_counts_and_heals(tmp_path: Path, environ: dict[str, str], fail_closed: bool) -> None:
+    folder = tmp_path / "journal"
+    more = {"KUBENTLY_AUDIT_DIR": str(folder), "KUBENTLY_AUDIT_FAIL_CLOSED": str(fail_closed).lower()}
+    process, url = start({**environ, "KUBENTLY_STORE": "memory:", **more})
+    with process:
+        api = Api(url, KEY)
+        api.post("/api/v1/clusters/before/tokens")
+        let_files_grow(process, 100)
+        refusal = "" if fail_closed else "it was not"
+        try:
+            api.post("/api/v1/clusters/during/tokens")
+        except ApiError as error:
+            refusal = f"{error.status} {error.code}"
+        broken = metrics_of(url)
+        with pytest.raises(urllib.error.HTTPError) as health:
+            urllib.request.urlopen(f"{url}/health", timeout=10)
+        let_files_grow(process, resource.RLIM_INFINITY)
+        api.post("/api/v1/clusters/after/tokens")
+        seen = [(r["cluster"], r["event"]) for r in api.get("/api/v1/audit")["records"]]
+        healed = metrics_of(url)
+        process.send_signal(signal.SIGTERM)
+
+    assert refusal == ("503 audit-unavailable" if fail_closed else "it was not")
+    assert health.value.code == 503
+    health.value.close()
+    assert (broken["kubently_audit_writable"], healed["kubently_audit_writable"]) == (0, 1)
+    acts = {"refused": 1, "allowed": 0} if fail_closed else {"refused": 0, "allowed": 1}
+    assert {act: broken[f"kubently_audit_unrecordable_requests_total{act}"] for act in acts} == acts
+    clusters = ["before", "after"] if fail_closed else ["before", "during", "after"]
+    assert sorted(seen) == sorted((cluster, event) for cluster in clusters for event in ("started", "ended"))
+    assert all(verdict.holds for verdict in verify.verify_path(folder))
