@@ -159,6 +159,22 @@ async def test_the_last_records_are_found_from_the_end(tmp_path: Path, store: St
     assert (list(nothing), same) == ([], position)
 
 
+async def test_what_others_wrote_into_the_log_is_left_to_verification(tmp_path: Path) -> None:
+    store = memory()
+    async with auditing(tmp_path, store) as opened:
+        await do_something(opened)
+        await opened.audit.flush()
+        await store.append("audit", b"\xff\n" + b"[" * 100_000 + b'\n{"id":1}')
+        await do_something(opened, first=1)
+
+        records, _ = await opened.audit.tail(after=-100)
+
+        assert [record.request_id for record in records] == ["r0", "r0", "r1", "r1"]
+        assert records == (await opened.audit.tail())[0]
+    verdicts = verify.verify([("store", raw) for raw in await all_lines(store)], ordered=False)
+    assert [(verdict.replica == "", verdict.holds) for verdict in verdicts] == [(True, False), (False, True)]
+
+
 async def test_an_emptied_store_is_filled_from_the_journal(tmp_path: Path) -> None:
     async with auditing(tmp_path, memory()) as opened:
         await do_something(opened, 10)

@@ -7,12 +7,17 @@ may be there twice after a crash between shipping it and remembering so; readers
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
+
+from pydantic import ValidationError
 
 from kubently.journal import records
 from kubently.schema import AuditRecord
 from kubently.store import ABSENT, Store
+
+log = logging.getLogger(__name__)
 
 LOG = "audit"
 
@@ -76,9 +81,7 @@ class AuditLog:
         while chunk := await self.lines(after=after, limit=_CHUNK):
             for line in chunk:
                 after = line.position
-                record = AuditRecord.model_validate_json(line.raw)
-                if record.action != records.JOURNAL and (wanted is None or wanted(record)):
-                    found.append(record)
+                found += _wanted([line], wanted or _any)
                 if len(found) == limit:
                     return _once(found), after
         return _once(found), after
@@ -88,8 +91,7 @@ class AuditLog:
         end = 0
         async for chunk in self._backwards():
             end = end or chunk[-1].position
-            decoded = (AuditRecord.model_validate_json(line.raw) for line in chunk)
-            found[:0] = [record for record in decoded if record.action != records.JOURNAL and wanted(record)]
+            found[:0] = _wanted(chunk, wanted)
             if len(found) >= number:
                 break
         return _once(found)[-number:], end
@@ -109,6 +111,20 @@ class AuditLog:
 
 def _unpack(position: int, value: bytes) -> list[Placed]:
     return [Placed(position * PACKED + place, raw) for place, raw in enumerate(value.split(b"\n"))]
+
+
+def _wanted(lines: Iterable[Placed], wanted: Wanted) -> list[AuditRecord]:
+    """Records of requests among *lines*. What somebody else put there and makes no sense is left to verification."""
+    found = []
+    for line in lines:
+        try:
+            record = AuditRecord.model_validate_json(line.raw)
+        except ValidationError:
+            log.warning("a line of the audit log cannot be read", extra={"position": line.position})
+            continue
+        if record.action != records.JOURNAL and wanted(record):
+            found.append(record)
+    return found
 
 
 def _any(record: AuditRecord) -> bool:

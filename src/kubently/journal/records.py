@@ -109,7 +109,7 @@ def read(raw: bytes) -> Line:
         raise JournalBrokenError("it was changed: its hash does not fit what it says")
     try:
         line = _decoder.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise JournalBrokenError(f"it makes no sense: {error}") from error
     if line.hash.encode() != digest:
         raise JournalBrokenError("it names two hashes")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
@@ -130,6 +131,12 @@ def test_replicas_are_judged_apart() -> None:
         ("a1", 2, True, set()),
         ("b2", 1, True, {"y"}),
     ]
+
+
+def test_a_line_whose_hash_is_right_must_make_sense() -> None:
+    for body in (b'{"replica":1', b"[", b'{"x":' + b"[" * 100_000, b'{"id":"x","at":"never"', b'{"id":"\xff"'):
+        with pytest.raises(JournalBrokenError, match="makes no sense"):
+            records.read(body + b',"hash":"' + hashlib.sha256(body).hexdigest().encode() + b'"}')
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ async def read_lines(here: Here, after: After = 0, limit: Limit = 1000) -> Audit
     await here.services.audit.flush()
     found = await here.services.audit.log.lines(after=after, limit=limit)
     position = found[-1].position if found else max(after, 0)
-    return AuditLines(lines=tuple(line.raw.decode() for line in found), position=position)
+    return AuditLines(lines=tuple(line.raw.decode(errors="replace") for line in found), position=position)
 
 
 def _aware(instant: datetime | None) -> datetime | None:
