@@ -13,6 +13,9 @@ MAX_BYTES = 64 * 1024
 """Of an answer that is one object."""
 
 
+_STRICT = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+
+
 async def check_head(stream: Exchange) -> None:
     """Wait for the head of an answer; raises what its problem document says unless all is well."""
     head = await stream.head()
@@ -39,7 +42,7 @@ def read_object(payload: bytes) -> dict[str, Any]:
     try:
         value = json.loads(payload)
         # Python reads more than may be written: NaN, numbers without end, half a surrogate pair.
-        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+        _STRICT.encode(value).encode()
     except (ValueError, RecursionError) as error:
         raise RemoteProtocolError("the executor's JSON cannot be read") from error
     if not isinstance(value, dict):

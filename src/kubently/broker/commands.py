@@ -139,39 +139,34 @@ class Commands:
             raise
         with self._limits.admit(self._limits.commands, cluster, principal.name):
             entry = await self._audit.start(principal, cluster, "command", text, request_id=request_id)
+            running: Running | None = None
             try:
-                async with self._running(principal, cluster, command, entry, request_id, key) as running:
+                async with asyncio.timeout(command.timeout + BACKSTOP):  # a quarter of what anyio's costs
+                    running = await self._begin(principal, cluster, command, entry, request_id, key)
+                    await running.start()
                     yield running
-            except KubentlyError as error:
-                await entry.end(error.code)
-                raise
+            except (KubentlyError, TimeoutError) as error:
+                failure = _failure(cluster, command, error, has_begun=running is not None)
+                await entry.end(failure.code)
+                if failure is error:
+                    raise
+                raise failure from error
             except BaseException:
                 await entry.end(Ending.CANCELLED)
                 raise
+            finally:
+                if running is not None:
+                    running.close()
             await entry.end(_summary(running.outcome))
 
-    @contextlib.asynccontextmanager
-    async def _running(
+    async def _begin(
         self, principal: Principal, cluster: ClusterId, command: Command, entry: Entry, request_id: str, key: str
-    ) -> AsyncIterator[Running]:
-        try:
-            async with asyncio.timeout(command.timeout + BACKSTOP):  # a quarter of what anyio's costs
-                stream, body, instance = await self._send(principal, cluster, command, entry, request_id, key)
-                fields = _fields(principal, cluster, request_id)
-                caller = Caller(principal, Permission.RUN, request_id)
-                resume = functools.partial(self._resume, cluster, caller, fields, body, instance)
-                running = Running(str(body["id"]), cluster, stream, resume)
-                try:
-                    await running.start()
-                    yield running
-                except TunnelError as error:
-                    raise _lost(cluster, error) from error
-                finally:
-                    running.close()
-        except TimeoutError as error:
-            raise CommandTimeoutError(
-                f"the command on {cluster} did not end within {command.timeout:g} s", hint="give a longer --timeout"
-            ) from error
+    ) -> Running:
+        stream, body, instance = await self._send(principal, cluster, command, entry, request_id, key)
+        fields = _fields(principal, cluster, request_id)
+        caller = Caller(principal, Permission.RUN, request_id)
+        resume = functools.partial(self._resume, cluster, caller, fields, body, instance)
+        return Running(str(body["id"]), cluster, stream, resume)
 
     async def _send(
         self, principal: Principal, cluster: ClusterId, command: Command, entry: Entry, request_id: str, key: str
@@ -303,6 +298,17 @@ def _outcome(command_id: str, cluster: ClusterId, payload: bytes) -> Outcome:
         return Outcome(**{**known, "id": command_id, "cluster": cluster})
     except ValueError as error:
         raise RemoteProtocolError("the executor's status makes no sense") from error
+
+
+def _failure(
+    cluster: ClusterId, command: Command, error: KubentlyError | TimeoutError, *, has_begun: bool
+) -> KubentlyError:
+    """What the caller is told of *error*."""
+    if isinstance(error, TimeoutError):
+        return CommandTimeoutError(
+            f"the command on {cluster} did not end within {command.timeout:g} s", hint="give a longer --timeout"
+        )
+    return _lost(cluster, error) if has_begun and isinstance(error, TunnelError) else error
 
 
 def _lost(cluster: ClusterId, error: TunnelError) -> CommandUnknownError:
