@@ -35,7 +35,8 @@ class CorkedTransport(asyncio.Transport):
         """Write what is held."""
         if self._held:
             held, self._held, self._held_bytes = self._held, [], 0
-            self._transport.write(held[0] if len(held) == 1 else b"".join(held))
+            if not self._transport.is_closing():  # it may have been lost in this very turn
+                self._transport.write(held[0] if len(held) == 1 else b"".join(held))
 
     def close(self) -> None:
         """Close, behind what was written."""
