@@ -558,6 +558,21 @@ async def test_a_node_of_a_cluster_that_is_away_takes_its_keys_alone(cluster: Re
         assert [key for key, _ in await store.scan("key:")] == sorted(keys)
 
 
+async def test_a_cluster_that_failed_last_leaves_no_connection_open(cluster: RedisCluster) -> None:
+    store = open_store(cluster.url, IN_CLUSTER)
+    await store.put("key", b"1")
+    for node in cluster.nodes:
+        node.pause()
+    assert isinstance(await attempt(store.get("key")), StoreUnavailableError)
+    for node in cluster.nodes:
+        node.resume()
+
+    await store.aclose()
+
+    for node in cluster.nodes:
+        until(lambda node=node: "name=kubently-api" not in node.cli("CLIENT", "LIST"), "all are closed")
+
+
 async def test_a_cluster_at_the_url_of_a_single_server_says_so(cluster: RedisCluster) -> None:
     async with opened(cluster.nodes[0].url, IN_CLUSTER) as store:
         outcomes = [await attempt(store.get(f"key:{number}")) for number in range(6)]

@@ -14,7 +14,7 @@ import anyio
 import httpx
 import pytest
 from tests.e2e.harness import ADMIN_KEY, ApiProcess
-from tests.testbed.processes import Process
+from tests.testbed.processes import Process, until
 from tests.testbed.redis_servers import RedisServer
 
 from kubently import trust
@@ -318,17 +318,23 @@ def test_an_api_that_starts_first_waits_for_redis(redis: RedisServer, tmp_path: 
         extra={"KUBENTLY_STORE": redis.url, "KUBENTLY_STORE_PASSWORD": redis.password},
     )
     redis.pause()
-    timer = threading.Timer(5, redis.resume)
-    timer.start()
+
+    def resume() -> None:
+        until(lambda: (api.folder / "api.log").exists() and api.log(), "the API says something")
+        redis.resume()
+
+    helper = threading.Thread(target=resume)
+    helper.start()
     try:
         api.start()
 
-        waited = next(line for line in api.log() if line["event"] == "waiting for the store")
+        waited = api.log()[0]
+        assert waited["event"] == "waiting for the store"
         assert "did not answer" in waited["reason"]
         assert api.client().get("/health")["status"] == "ok"
         assert "of-the-store" not in (api.folder / "api.log").read_text()
     finally:
-        timer.join()
+        helper.join()
         api.kill()
 
 

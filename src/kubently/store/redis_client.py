@@ -124,6 +124,9 @@ class Client:
         await self._redis.aclose()
         if self._cluster is None:
             await self._redis.connection_pool.disconnect()
+        else:  # it closes nothing where its last command failed
+            for nodes in ("nodes_cache", "startup_nodes"):
+                await self._cluster.nodes_manager.aclose(nodes)
         if self._sentinel is not None:
             await self._sentinel.aclose()
 
