@@ -419,13 +419,17 @@ async def test_a_user_who_may_not(tmp_path: Path) -> None:
         assert error.details["reason"] == "not-permitted"
 
 
-async def test_the_user_of_the_documentation_may_do_all_that_is_needed(tmp_path: Path) -> None:
+async def test_the_user_of_the_documentation_may_do_all_that_is_needed(tmp_path: Path, cluster: RedisCluster) -> None:
     page = (Path(__file__).parents[2] / "docs" / "howto" / "redis.md").read_text()
     rules = next(line for line in page.splitlines() if line.startswith("ACL SETUSER kubently")).split()
+    settings = StoreSettings(username="kubently", password="of-kubently")
     with RedisServer(tmp_path) as server:
-        server.cli(*(word.replace(">PASSWORD", f">{PASSWORD}") for word in rules))
-        async with opened(server.url, StoreSettings(username="kubently", password=PASSWORD)) as store:
-            await check_store(store)
+        for one in (server, *cluster.nodes):
+            one.cli(*(word.replace(">PASSWORD", ">of-kubently") for word in rules))
+        cluster.empty()
+        for url in (server.url, cluster.url):
+            async with opened(url, settings) as store:
+                await check_store(store)
 
 
 async def test_a_database_that_is_not_there(server: RedisServer) -> None:

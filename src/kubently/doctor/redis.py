@@ -74,7 +74,8 @@ def role(subject: Subject) -> Result:
                 "store-takes-no-writes", "it is a replica", "let KUBENTLY_STORE name the master, or the sentinels"
             )
         replicas = sum(int(info.get("connected_slaves", 0)) for info in found)
-        return passed(f"{len(found)} master{'s' * (len(found) > 1)}, {replicas} replicas", replicas=replicas)
+        shown = f"{len(found)} master{'s' * (len(found) != 1)}, {replicas} replica{'s' * (replicas != 1)}"
+        return passed(shown, replicas=replicas)
 
     return _with_client(subject, look)
 
