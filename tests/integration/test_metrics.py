@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from kubently.schema import ClusterState, Top
 from kubently.settings import LimitSettings
+from kubently.store import MemoryStore
 from kubently.testing import ScriptedExecutor
 from kubently.testing.fleets import RunningFleet, run_fleet
 from kubently.tunnel import Receive, Scope, Send
@@ -142,7 +144,7 @@ async def test_top_tells_the_same(tmp_path: Path) -> None:
         await fleet.add("prod", ScriptedExecutor(hello))
         await fleet.http.post("/api/v1/clusters/prod/commands", json=PODS)
 
-        top = Top.model_validate((await fleet.http.get("/api/v1/top")).json())
+        (top,) = [Top.model_validate(one) for one in (await fleet.http.get("/api/v1/top")).json()]
 
     assert (top.clusters, top.connected, top.executors, top.endings) == (1, 1, 1, {"exited": 1})
     assert sum(top.commands.counts) == 1 and len(top.commands.counts) == len(top.bounds) + 1
@@ -159,3 +161,22 @@ async def test_top_is_for_those_who_see_all_clusters(tmp_path: Path) -> None:
         answer = await fleet.http.get("/api/v1/top", headers={"Authorization": f"Bearer {key}"})
 
     assert answer.status_code == 403
+
+
+async def test_top_tells_of_all_replicas(tmp_path: Path) -> None:
+    store = MemoryStore(clock=time.monotonic)
+    listen: dict[str, Any] = {"store": store, "peer_listen": ("127.0.0.1", 0)}
+    async with run_fleet(tmp_path, **listen) as one, run_fleet(tmp_path, **listen) as other:
+        await one.add("prod", ScriptedExecutor(hello))
+        await other.wait_for(lambda: other.state("prod") is ClusterState.CONNECTED)
+        await one.http.post("/api/v1/clusters/prod/commands", json=PODS)
+        with anyio.fail_after(20):
+            while True:
+                tops = [Top.model_validate(top) for top in (await other.http.get("/api/v1/top")).json()]
+                if len(tops) == 2 and tops[1].endings:
+                    break
+                await anyio.sleep(0.05)
+
+    await store.aclose()
+    assert [(top.connected, top.replicas, top.endings) for top in tops] == [(0, 2, {}), (1, 2, {"exited": 1})]
+    assert tops[0].replica != tops[1].replica

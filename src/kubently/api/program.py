@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import anyio
 
 from kubently import trust
+from kubently.api import glance
 from kubently.api.app import Edge
 from kubently.api.health import MetricsApp
 from kubently.api.services import Services, open_services
@@ -47,6 +48,7 @@ async def serve(
     async with contextlib.AsyncExitStack() as stack:
         # Executors are drained before the listener closes, so that their open requests can still end.
         services = await stack.enter_async_context(open_services(settings, store=store))
+        await stack.enter_async_context(glance.telling(services))
         edge = Edge(services)
         certificate = await stack.enter_async_context(_certificate(settings, services))
         tls = certificate.context if certificate else None

@@ -39,7 +39,7 @@ class Top(Frozen):
     clusters: int
     """Registered."""
     connected: int
-    """Clusters with a session at this replica."""
+    """Clusters with a session at this replica; with several replicas one cluster may be at two."""
     lost_recently: int
     """Clusters that left this replica within 15 minutes and that no replica reaches now."""
     executors: int

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from tests.unit.cli.fake import fake_api
 
-from kubently.cli.render.top import quantile, same_run, top
+from kubently.cli.render.top import quantile, same_runs, top
 from kubently.schema import Durations, LimitUse, Top
 
 BEGAN = datetime(2026, 1, 2, tzinfo=UTC)
@@ -49,7 +49,7 @@ def look(seconds: float, *, commands: tuple[int, ...] = (0, 0, 0, 0), **more: An
     return {**made.model_dump(mode="json"), **more}
 
 
-def shown(*words: str, answer: dict[str, Any]) -> list[str]:
+def shown(*words: str, answer: list[dict[str, Any]]) -> list[str]:
     with fake_api({("GET", "/api/v1/top"): (200, answer)}) as api:
         done = api.run("top", "--once", *words)
     assert (done.exit_code, done.stderr) == (0, "")
@@ -57,11 +57,11 @@ def shown(*words: str, answer: dict[str, Any]) -> list[str]:
 
 
 def test_one_look_is_about_all_since_the_start() -> None:
-    lines = shown(answer=look(100, commands=(50, 0, 0, 50)))
+    lines = shown(answer=[look(100, commands=(50, 0, 0, 50))])
 
-    assert lines[0] == "one replica, version 0.1.0, up 100s, cpu 25%, memory 64 MiB"
-    assert "clusters 3 registered, 2 connected here, 1 lost recently" in lines[1]
+    assert lines[0].startswith("clusters 3 registered, 2 connected, 1 lost recently; executors 2, sessions 4")
     rows = {line.split("  ")[0]: line.split() for line in lines}
+    assert rows["-"] == ["-", "0.1.0", "100s", "25%", "64", "MiB", "2", "4", "0"]
     assert rows["commands"] == ["commands", "100", "1.0/s", "10.0", "ms", "1000.0", "ms"]
     assert rows["Kubernetes answers"][-4:] == ["0", "0.0/s", "-", "-"]
     assert rows["no way: executor-offline"][-1] == "7"
@@ -69,20 +69,20 @@ def test_one_look_is_about_all_since_the_start() -> None:
 
 
 def test_json_is_the_apis() -> None:
-    answer = look(1)
+    answer = [look(1)]
 
     assert json.loads("\n".join(shown("-o", "json", answer=answer))) == answer
 
 
 def test_what_is_wrong_with_the_audit_log_is_said() -> None:
-    lines = shown(answer=look(1, audit_problem="the disk is full", audit_behind={"otlp-x": "it is away"}))
+    lines = shown(answer=[look(1, audit_problem="the disk is full", audit_behind={"otlp-x": "it is away"})])
 
     assert "audit records cannot be written: the disk is full" in lines
     assert "audit target otlp-x: it is away" in lines
 
 
 def test_rates_are_of_the_time_between_two_looks() -> None:
-    before, after = look(100, commands=(1000, 0, 0, 0)), look(110, commands=(1000, 20, 0, 0))
+    before, after = [look(100, commands=(1000, 0, 0, 0))], [look(110, commands=(1000, 20, 0, 0))]
 
     text = rendered(top(after, before))
 
@@ -90,12 +90,26 @@ def test_rates_are_of_the_time_between_two_looks() -> None:
     assert row[:3] == ["commands", "1020", "2.0/s"] and row[3] == "55.0"
 
 
-def test_a_restart_or_another_replica_begins_anew() -> None:
-    before = look(100)
+def test_replicas_are_shown_together_and_each() -> None:
+    one = look(100, commands=(10, 0, 0, 0), replica="a", connected=2)
+    other = look(100, commands=(0, 0, 30, 0), replica="b", connected=1, clusters=4)
 
-    assert same_run(look(101), before) is before
-    assert same_run({**look(101), "started_at": "2026-01-03T00:00:00Z"}, before) is None
-    assert same_run({**look(101), "replica": "other"}, before) is None
+    lines = shown(answer=[one, other])
+
+    rows = {line.split("  ")[0]: line.split() for line in lines}
+    assert lines[0].startswith("clusters 4 registered, 3 connected")
+    assert rows["commands"][:3] == ["commands", "40", "0.4/s"]
+    assert (rows["a"][-3], rows["b"][-3]) == ("2", "1")
+    assert rows["commands-per-cluster"] == ["commands-per-cluster", "2", "32", "10"]
+
+
+def test_a_restart_or_another_replica_begins_anew() -> None:
+    before = [look(100)]
+
+    assert same_runs([look(101)], before) is before
+    assert same_runs([{**look(101), "started_at": "2026-01-03T00:00:00Z"}], before) == ()
+    assert same_runs([{**look(101), "replica": "other"}], before) == ()
+    assert same_runs([look(101), look(101, replica="other")], before) == ()
 
 
 @pytest.mark.parametrize(

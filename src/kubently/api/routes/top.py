@@ -1,85 +1,18 @@
-"""One replica at a glance, for ``kubently top``."""
+"""Replicas at a glance, for ``kubently top``."""
 
 from __future__ import annotations
 
-import resource
-import time
-from collections.abc import Iterable
-from datetime import UTC, datetime
-from pathlib import Path
-
 from fastapi import APIRouter
-from prometheus_client import Counter
 
-from kubently import __version__
-from kubently.api.collectors import LOST_RECENTLY
-from kubently.api.latencies import BOUNDS, Latency
+from kubently.api import glance
 from kubently.api.routes.context import Here
-from kubently.api.services import Services
-from kubently.broker import Rate, Slots
-from kubently.schema import Durations, LimitUse, Permission, Top
+from kubently.schema import Permission, Top
 
 router = APIRouter(prefix="/api/v1", tags=["status"])
 
 
-@router.get("/top", summary="See what a replica does")
-async def read_top(here: Here) -> Top:
-    """Counters, latencies and limits of the replica that answers."""
+@router.get("/top", summary="See what the replicas do")
+async def read_top(here: Here) -> list[Top]:
+    """Counters, latencies and limits: of the replica that answers first, then of the others, some seconds old."""
     here.require(Permission.READ_CLUSTERS, everywhere=True)
-    return _top(here.services)
-
-
-def _top(services: Services) -> Top:
-    fleet, metrics, health = services.fleet, services.metrics, services.auditing.health
-    targets = services.auditing.targets()
-    return Top(
-        replica=fleet.directory.own.name if fleet.directory else "",
-        version=__version__,
-        at=datetime.now(UTC),
-        started_at=services.started_at,
-        replicas=len(fleet.directory.replicas()) + 1 if fleet.directory else 1,
-        clusters=fleet.registered(),
-        connected=len(fleet.connected()),
-        lost_recently=len(fleet.lost_within(LOST_RECENTLY)),
-        executors=fleet.executors(),
-        sessions=fleet.sessions(),
-        streams=fleet.streams(),
-        bounds=BOUNDS,
-        commands=_durations(metrics.command_seconds),
-        endings=_by_label(metrics.commands, "ending"),
-        requests={surface: _durations(latency) for surface, latency in metrics.response_start.items()},
-        routes={path: _durations(latency) for path, latency in metrics.routes.items()},
-        route_failures=_by_label(metrics.route_failures, "reason"),
-        proxied_bytes=sum(_by_label(metrics.proxied_bytes, "").values()),
-        limits=tuple(_limits(services.limits.named)),
-        audit_problem=health.problem,
-        audit_records=health.written,
-        audit_behind={name: progress.problem for name, progress in targets.items() if progress.problem},
-        cpu_seconds=round(time.process_time(), 3),
-        memory_bytes=_memory(),
-    )
-
-
-def _durations(latency: Latency) -> Durations:
-    return Durations(counts=tuple(latency.counts), seconds=round(latency.total, 6))
-
-
-def _limits(limits: Iterable[Slots | Rate]) -> Iterable[LimitUse]:
-    for limit in limits:
-        if isinstance(limit, Slots):
-            yield LimitUse(name=limit.name, used=limit.used, most=limit.most, hits=limit.refused)
-        else:
-            yield LimitUse(name=limit.name, hits=limit.refused)
-
-
-def _by_label(counter: Counter, label: str) -> dict[str, int]:
-    samples = [sample for family in counter.collect() for sample in family.samples if sample.name.endswith("_total")]
-    return {sample.labels.get(label, ""): int(sample.value) for sample in samples}
-
-
-def _memory() -> int:
-    """Resident bytes; the most that there ever were where the system does not tell."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return await glance.of_all(here.services)

@@ -1,9 +1,10 @@
-"""One replica at a glance: rates and latencies between two looks, or since its start."""
+"""Replicas at a glance: rates and latencies of all together between two looks, or since their start."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -32,25 +33,67 @@ def quantile(counts: Sequence[int], bounds: Sequence[float], share: float) -> fl
     return bounds[-1]
 
 
-def top(look: Look, before: Look | None) -> RenderableType:
-    """All of it. *before* is an earlier look at the same run of the replica."""
-    return Group(*_head(look, before), Text(), _speed(look, before), Text(), _limits(look))
+def top(looks: Sequence[Look], before: Sequence[Look]) -> RenderableType:
+    """All of it; *before* is an earlier look at the same runs of the same replicas, or nothing."""
+    look, earlier = together(looks), together(before) if before else None
+    return Group(*_head(look, earlier), Text(), _replicas(looks), Text(), _speed(look, earlier), Text(), _limits(look))
 
 
-def same_run(look: Look, before: Look | None) -> Look | None:
-    """*before*, where the two can be compared: of one replica, not restarted meanwhile."""
-    names = ("replica", "started_at")
-    return before if before and all(look[name] == before[name] for name in names) else None
+def same_runs(looks: Sequence[Look], before: Sequence[Look]) -> Sequence[Look]:
+    """*before*, where the two can be compared: of the same replicas, none restarted meanwhile."""
+    runs, earlier = ({(look["replica"], look["started_at"]) for look in some} for some in (looks, before))
+    return before if runs == earlier else ()
+
+
+def together(looks: Sequence[Look]) -> Look:
+    """Sums over replicas, which were seen at about one time."""
+    summed: Look = {name: sum(look[name] for look in looks) for name in _SUMMED}
+    return summed | {
+        "at": _mean(looks, "at"),
+        "started_at": _mean(looks, "started_at"),
+        "clusters": max(look["clusters"] for look in looks),
+        "lost_recently": max(look["lost_recently"] for look in looks),
+        "bounds": looks[0]["bounds"],
+        "commands": _histogram(look["commands"] for look in looks),
+        "requests": {key: _histogram(look["requests"][key] for look in looks) for key in looks[0]["requests"]},
+        "routes": {key: _histogram(look["routes"][key] for look in looks) for key in looks[0]["routes"]},
+        "endings": _counted(look["endings"] for look in looks),
+        "route_failures": _counted(look["route_failures"] for look in looks),
+        "limits": [_limit(same) for same in zip(*(look["limits"] for look in looks), strict=False)],
+        "audit_problem": "; ".join(look["audit_problem"] for look in looks if look["audit_problem"]),
+        "audit_behind": {name: why for look in looks for name, why in look["audit_behind"].items()},
+    }
+
+
+_SUMMED = ("connected", "executors", "sessions", "streams", "proxied_bytes", "audit_records")
+
+
+def _mean(looks: Sequence[Look], name: str) -> str:
+    seconds = sum(_time(look[name]).timestamp() for look in looks) / len(looks)
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+def _histogram(parts: Iterable[Look]) -> Look:
+    return {"counts": [sum(counts) for counts in zip(*(part["counts"] for part in parts), strict=True)]}
+
+
+def _counted(parts: Iterable[dict[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for part in parts:
+        total.update(part)
+    return dict(total)
+
+
+def _limit(same: Sequence[Look]) -> Look:
+    used = [limit["used"] for limit in same if limit["used"] is not None]
+    hits = sum(limit["hits"] for limit in same)
+    return {**same[0], "used": sum(used) if used else None, "hits": hits}
 
 
 def _head(look: Look, before: Look | None) -> list[Text]:
-    up = (_time(look["at"]) - _time(look["started_at"])).total_seconds()
-    cpu = (look["cpu_seconds"] - (before["cpu_seconds"] if before else 0)) / max(_seconds(look, before), 1e-9)
-    name = f"replica {look['replica']}, one of {look['replicas']}" if look["replica"] else "one replica"
     lines = [
-        Text(f"{name}, version {look['version']}, up {age(up)}, cpu {cpu:.0%}, memory {_size(look['memory_bytes'])}"),
         Text(
-            f"clusters {look['clusters']} registered, {look['connected']} connected here, "
+            f"clusters {look['clusters']} registered, {look['connected']} connected, "
             f"{look['lost_recently']} lost recently; executors {look['executors']}, sessions {look['sessions']}, "
             f"streams {look['streams']}"
         ),
@@ -60,6 +103,17 @@ def _head(look: Look, before: Look | None) -> list[Text]:
         lines.append(Text(f"audit records cannot be written: {look['audit_problem']}", "red"))
     lines += [Text(f"audit target {name}: {why}", "yellow") for name, why in look["audit_behind"].items()]
     return lines
+
+
+def _replicas(looks: Sequence[Look]) -> RenderableType:
+    """CPU since the start: what a moment costs is in the rates."""
+    rows = []
+    for look in looks:
+        up = max((_time(look["at"]) - _time(look["started_at"])).total_seconds(), 0.001)
+        sizes = (f"{look['cpu_seconds'] / up:.0%}", _size(look["memory_bytes"]))
+        counts = (str(look[name]) for name in ("connected", "sessions", "streams"))
+        rows.append((look["replica"] or "-", look["version"], age(up), *sizes, *counts))
+    return table(("REPLICA", "VERSION", "UP", "CPU", "MEMORY", "CLUSTERS", "SESSIONS", "STREAMS"), rows)
 
 
 def _speed(look: Look, before: Look | None) -> RenderableType:
