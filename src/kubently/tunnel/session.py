@@ -290,13 +290,11 @@ class Session:
 
     def flush(self) -> None:
         """Write what is due while the link takes it."""
-        while self._link.is_writable:
-            due = self._connection.frames_to_send(WRITE_LIMIT)
-            if not due:
-                return
-            for frame in due:
-                self._link.send(frame)
-            if self._connection.outbox_limits:
+        connection, link = self._connection, self._link
+        while connection.wants_to_send and link.is_writable:
+            for frame in connection.frames_to_send(WRITE_LIMIT):
+                link.send(frame)
+            if connection.outbox_limits:
                 for stream in self._streams.values():
                     stream._window_opened()
 

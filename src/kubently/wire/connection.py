@@ -38,8 +38,6 @@ MOST_STREAMS = 4096
 MAX_CONTROL_FRAMES = 10_000
 
 
-_NOTHING: tuple[bytes, ...] = ()
-
 _DRAIN = b"drain"
 """What the PING behind our GOAWAY carries: no time of a session is five bytes long."""
 
@@ -161,6 +159,11 @@ class Connection:
         )
 
     @property
+    def wants_to_send(self) -> bool:
+        """Whether `frames_to_send` may have something."""
+        return bool(self._control or self._ready)
+
+    @property
     def outbox_limits(self) -> bool:
         """Whether the peer grants more than is queued here, so that writers also wait for what is queued to leave."""
         return self._peer_window > MAX_OUTBOX
@@ -260,11 +263,6 @@ class Connection:
 
     def frames_to_send(self, budget: int | None = None) -> Sequence[bytes]:
         """Take out what should be written next: all control frames, then about *budget* bytes of data in fair turns."""
-        if not self._ready:
-            if not self._control:
-                return _NOTHING
-            out, self._control = self._control, []
-            return out
         out, self._control = self._control, []
         left = budget if budget is not None else MAX_WINDOW
         while self._ready and left > 0:
