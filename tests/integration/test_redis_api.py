@@ -15,7 +15,7 @@ import httpx
 import pytest
 from tests.e2e.harness import ADMIN_KEY, ApiProcess
 from tests.testbed.processes import Process, until
-from tests.testbed.redis_servers import RedisServer
+from tests.testbed.redis_servers import RedisServer, SentinelGroup
 
 from kubently import trust
 from kubently.executor.lanes import Pace
@@ -85,6 +85,11 @@ class Plane:
         assert made.is_success, made.text
         return str(made.json()["token"])
 
+    async def takes_writes(self) -> bool:
+        """Whether a key can be made."""
+        made = await self.ask("POST", "/api/v1/keys", json={"name": secrets.token_hex(4), "role": "viewer"})
+        return made.is_success
+
     async def shows(self, metric: str) -> bool:
         """Whether its metrics have that line."""
         return metric in (await self.ask("GET", "/metrics")).text.splitlines()
@@ -118,7 +123,7 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 @asynccontextmanager
-async def plane(folder: Path, redis: RedisServer, **extra: str) -> AsyncIterator[Plane]:
+async def plane(folder: Path, redis: RedisServer | SentinelGroup, **extra: str) -> AsyncIterator[Plane]:
     """An API process that keeps its data there."""
     values = {
         "KUBENTLY_STORE": redis.url,
@@ -236,15 +241,31 @@ async def test_redis_goes_away_and_comes_back(redis: RedisServer, tmp_path: Path
 
             redis.resume() if fault == "pause" else redis.start()
 
-            async def takes_writes() -> bool:
-                return (await one.ask("POST", "/api/v1/keys", json={"name": "bob", "role": "viewer"})).is_success
-
-            await eventually(takes_writes)
+            await eventually(one.takes_writes)
             assert (await one.ask("GET", "/health")).json()["status"] == "ok"
             assert (await one.run("prod", "pods", key=key)).is_success
             await eventually(lambda: one.shows("kubently_store_hearing 1.0"))
             assert await one.shows("kubently_store_away 0.0")
             assert await one.sessions("prod") == began
+
+
+async def test_a_master_dies_behind_sentinel(tmp_path: Path) -> None:
+    with SentinelGroup(tmp_path / "redis", password="of-the-store") as group:
+        async with plane(tmp_path / "api", group) as one:
+            key, token = await one.make_key("ann"), await one.make_token("prod")
+            async with executor(one, "prod", token):
+                await connected(one, "prod")
+                began = await one.sessions("prod")
+                assert (await one.run("prod", "pods", key=key)).is_success
+                until(lambda: group.servers[1].cli("EXISTS", "executor:token:prod") == "1", "the replica has it")
+
+                group.master.kill()
+
+                assert (await one.run("prod", "pods", key=key)).is_success
+                await eventually(one.takes_writes)
+                assert group.master is group.servers[1]
+                assert (await one.run("prod", "pods", key=key)).is_success
+                assert await one.sessions("prod") == began
 
 
 async def test_redis_is_emptied(redis: RedisServer, tmp_path: Path) -> None:

@@ -96,9 +96,11 @@ class ReadCache:
             self._complete.clear()
             return
         self._forget(key)
-        for prefix, (_, changed) in self._complete.items():
+        for prefix, (_, changed) in list(self._complete.items()):
             if key.startswith(prefix):
                 changed.add(key)
+            if len(changed) > ABSENT_CAPACITY:
+                del self._complete[prefix]
 
     def _forget(self, key: str) -> None:
         self._present.pop(key, None)

@@ -222,3 +222,15 @@ def test_made_up_names_push_nothing_out(monkeypatch: pytest.MonkeyPatch) -> None
 
     assert cache.look("auth:key") == Kept(b"1", 0)
     assert [n for n in range(100) if cache.look(f"auth:{n}")] == list(range(90, 100))
+
+
+def test_what_changed_since_a_scan_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cached, "ABSENT_CAPACITY", 10)
+    cache = ReadCache()
+    cache.keep_all("auth:", {}, 0.0, ())
+    assert cache.look("auth:any") == Kept(None, 0.0)
+
+    for number in range(11):
+        cache.drop(f"auth:{number}")
+
+    assert cache.look("auth:any") is None
