@@ -44,7 +44,7 @@ class Group:
     programs: tuple[str, ...]
     linker_flags: str = "-s -w"
     package: str = "tool"
-    """What to build: the tools that go.mod names, unless the module has a program of its own."""
+    """What to build (' ' between): the tools that go.mod names, unless the module has a program of its own."""
     built_as: Mapping[str, str] = field(default_factory=dict)
     """Name that Go gives a program, where it is not ours."""
     is_optional: bool = field(default=False, repr=False)
@@ -71,6 +71,15 @@ GROUPS = (
     Group("informer", ("informer",), package=".", is_optional=True),
     Group("metrics-server", ("metrics-server",), is_optional=True),
     Group("helm", ("helm",), is_optional=True),
+    Group("remotedialer", ("remotedialer",), package=".", is_optional=True),
+    Group("chisel", ("chisel", "chisel-agents"), package="tool .", is_optional=True),
+    Group(
+        "konnectivity",
+        ("konnectivity-server", "konnectivity-agent", "konnectivity-agents"),
+        package="tool .",
+        built_as={"konnectivity-server": "server", "konnectivity-agent": "agent"},
+        is_optional=True,
+    ),
 )
 """In the order in which they are built: what the most tests need comes first."""
 
@@ -117,7 +126,7 @@ def _build_group(group: Group, into: Path, timeout: float | None) -> None:
         made = Path(work, "made")
         made.mkdir()
         result = subprocess.run(
-            [go, "build", *_FLAGS, "-ldflags", group.linker_flags, "-o", f"{made}{os.sep}", group.package],
+            [go, "build", *_FLAGS, "-ldflags", group.linker_flags, "-o", f"{made}{os.sep}", *group.package.split()],
             cwd=_MODULES / group.module,
             env={**os.environ, **_ENVIRONMENT},
             capture_output=True,
