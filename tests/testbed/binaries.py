@@ -17,9 +17,12 @@ import pytest
 from tests.testbed import build
 
 
-def find(program: str) -> Path:
-    """The path of *program*: in TESTBED_BIN (':' between folders), KUBEBUILDER_ASSETS, the build's cache or PATH."""
-    return _found(program) or _missing(program)
+def find(program: str, *, by: str = "`make testbed` builds it (Go needed, minutes, once)") -> Path:
+    """The path of *program*: in TESTBED_BIN (':' between folders), KUBEBUILDER_ASSETS, the build's cache or PATH.
+
+    *by* says how one gets it.
+    """
+    return _found(program) or _missing(program, by)
 
 
 def is_there(program: str) -> bool:
@@ -49,8 +52,8 @@ def _folders() -> Iterator[Path]:
     yield from map(build.folder, build.GROUPS)
 
 
-def _missing(program: str) -> Path:
-    message = f"there is no {program}: `make testbed` builds it (Go needed, minutes, once)"
+def _missing(program: str, by: str) -> Path:
+    message = f"there is no {program}: {by}"
     if os.environ.get("TESTBED_REQUIRED") == "1" and program not in os.environ.get("TESTBED_DEFERRED", "").split():
         pytest.fail(f"{message}; TESTBED_REQUIRED=1 forbids to skip")
     print(f"skipped: {message}", file=sys.stderr)

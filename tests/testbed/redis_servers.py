@@ -299,4 +299,4 @@ def find(program: str) -> Path:
     cached = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kubently" / "valkey"
     if program == "valkey-server" and (found := sorted(cached.glob("**/valkey-server"))):
         return found[0]
-    return binaries.find(program)
+    return binaries.find(program, by=".ci/run installs it")
