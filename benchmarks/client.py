@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections import deque
 from typing import Self, cast
@@ -31,6 +32,15 @@ class Connection(asyncio.Protocol):
         parts = urlsplit(url)
         _, connection = await asyncio.get_running_loop().create_connection(
             lambda: cls(parts.netloc, token), parts.hostname, parts.port, ssl=tls
+        )
+        return connection
+
+    @classmethod
+    async def over(cls, sock: socket.socket, url: str, *, tls: ssl.SSLContext) -> Self:
+        """Begin TLS with the host of *url* on a Unix socket that leads there."""
+        parts = urlsplit(url)
+        _, connection = await asyncio.get_running_loop().create_unix_connection(
+            lambda: cls(parts.netloc, ""), sock=sock, ssl=tls, server_hostname=parts.hostname
         )
         return connection
 

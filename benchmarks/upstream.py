@@ -19,6 +19,9 @@ SMALL = "/api/v1/namespaces/shop/endpoints"
 LARGE = "/api/v1/namespaces/shop/services"
 WATCH = "/api/v1/namespaces/shop/services?watch=true"
 LARGE_BYTES = 10 * 1024 * 1024
+HUGE = "/api/v1/namespaces/shop/services?labelSelector=huge"
+HUGE_BYTES = 256 * 1024 * 1024
+"""More than all buffers on the way hold, for readers that stop in the middle."""
 
 _ITEM = {"metadata": {"name": "web", "namespace": "shop", "uid": "1", "labels": {"app": "web"}}, "subsets": []}
 SMALL_BODY = json.dumps({"kind": "EndpointsList", "apiVersion": "v1", "metadata": {}, "items": [_ITEM] * 10}).encode()
@@ -69,8 +72,9 @@ class Server(asyncio.Protocol):
             self._transport.write(_head(len(SMALL_BODY)) + SMALL_BODY)
 
     async def _large(self) -> None:
-        self._transport.write(_head(LARGE_BYTES))
-        for _ in range(LARGE_BYTES // len(_PIECE)):
+        length = HUGE_BYTES if b"huge" in self._url else LARGE_BYTES
+        self._transport.write(_head(length))
+        for _ in range(length // len(_PIECE)):
             await self._writable.wait()
             self._transport.write(_PIECE)
 

@@ -1,13 +1,12 @@
 // chisel-agents is many clients of one chisel server: chisel-agents URL CA USER:PASSWORD COUNT.
 //
-// Each asks for one reverse port of loopback, as a cluster's agent would have to.
+// Each asks for a reverse port, as a cluster's agent would have to, on a loopback address of its own.
 package main
 
 import (
 	"context"
 	"fmt"
 	"log"
-	"net"
 	"os"
 	"strconv"
 
@@ -20,12 +19,14 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	for range count {
+	for number := range count {
+		// An address for each, because ports that are free now may not be so when the server listens.
+		own := fmt.Sprintf("127.1.%d.%d", number/250, number%250+1)
 		client, err := chclient.NewClient(&chclient.Config{
 			Server:        url,
 			Auth:          auth,
 			TLS:           chclient.TLSConfig{CA: ca},
-			Remotes:       []string{fmt.Sprintf("R:127.0.0.1:%d:127.0.0.1:1", freePort())},
+			Remotes:       []string{"R:" + own + ":8080:127.0.0.1:1"},
 			MaxRetryCount: -1,
 		})
 		if err != nil {
@@ -37,13 +38,4 @@ func main() {
 		}
 	}
 	select {}
-}
-
-func freePort() int {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port
 }
