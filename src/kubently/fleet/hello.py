@@ -107,7 +107,7 @@ def _pairs(value: Any) -> Mapping[str, str]:
     return {name: text for name, text in islice(value.items(), MAX_ENTRIES) if isinstance(text, str)}
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)  # of up to 32 KiB each, where an executor means ill
 def _shared(pairs: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
     """Thousands of executors of one chart say the same."""
     return dict(pairs)
