@@ -164,9 +164,11 @@ class CachedStore:
     async def put(self, key: str, value: bytes, *, ttl: float | None = None, expected: bytes | None = None) -> bool:
         """See `Store.put`."""
         try:
-            return await self._store.put(key, value, ttl=ttl, expected=expected)
+            done = await self._store.put(key, value, ttl=ttl, expected=expected)
         finally:  # whatever came of it: a condition that did not hold says that what is kept is old
             self._cache.drop(key)
+        self._note_back()
+        return done
 
     async def delete(self, key: str, *, expected: bytes | None = None) -> bool:
         """See `Store.delete`."""
@@ -177,12 +179,12 @@ class CachedStore:
 
     async def scan(self, prefix: str) -> Sequence[tuple[str, bytes]]:
         """See `Store.scan`; what `get` asks for under *prefix* within the next second is known then."""
-        if not prefix.startswith(self._prefixes):
-            return await self._store.scan(prefix)
         now = self._clock()
         with self._cache.asking() as changed:
             found = await self._store.scan(prefix)
-        self._cache.keep_all(prefix, dict(found), now, changed)
+        self._note_back()
+        if prefix.startswith(self._prefixes):
+            self._cache.keep_all(prefix, dict(found), now, changed)
         return found
 
     async def append(self, log: str, value: bytes, *, keep: int = 100_000) -> int:

@@ -147,6 +147,23 @@ async def test_one_caller_asks_whether_it_is_back() -> None:
     assert not bench.cached.health.is_away
 
 
+async def test_a_write_that_succeeds_says_that_it_is_back() -> None:
+    bench = Bench()
+    await bench.store.put("auth:key", b"1")
+    await bench.cached.get("auth:key")
+    bench.store.is_away = True
+    bench.now[0] += cached.FRESH
+    assert await bench.cached.get("auth:key") == b"1"
+    bench.store.is_away = False
+
+    await bench.cached.put("auth:other", b"1")
+    bench.store.asked.clear()
+
+    assert not bench.cached.health.is_away
+    assert await bench.cached.get("auth:key") == b"1"
+    assert bench.store.asked == ["auth:key"]
+
+
 async def test_what_is_new_while_it_is_away_fails() -> None:
     bench = Bench()
     bench.store.is_away = True
