@@ -8,8 +8,9 @@ from kubently.errors import ConfigError
 from kubently.settings import StoreSettings
 from kubently.store import targets
 from kubently.store.base import ABSENT, Entry, Store, StoreHealth
-from kubently.store.cached import CachedStore, ReadCache
+from kubently.store.cached import CachedStore
 from kubently.store.memory import MemoryStore
+from kubently.store.read_cache import ReadCache
 from kubently.store.redis import RedisStore
 from kubently.store.sqlite import SqliteStore
 from kubently.store.targets import masked
