@@ -48,8 +48,8 @@ async def test_probes_say_what_they_saw_and_disturb_nobody(tmp_path: Path) -> No
             assert "the API sees 127.0.0.1" in found["pair-view"].detail
             assert one.cluster.executors[0].sessions == before
             assert runs.app.requests == []
-            metrics = one.serving.services.metrics.render().decode()
-            assert 'kubently_tunnel_probes_total{result="ok"} 4.0' in metrics
+            metrics = one.serving.services.metrics
+            await until(lambda: b'kubently_tunnel_probes_total{result="ok"} 4.0' in metrics.render())
 
 
 async def test_where_no_websocket_gets_through_long_poll_is_probed(tmp_path: Path) -> None:
