@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from kubently.journal import records
 from kubently.schema import AuditRecord
-from kubently.store import ABSENT, Store
+from kubently.store import ABSENT, MemoryStore, Store
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +47,8 @@ class AuditLog:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.is_immediate = isinstance(store, MemoryStore)
+        """Whether `append` is done without ever giving way to others."""
 
     async def append(self, lines: Sequence[bytes]) -> None:
         """Add lines of one journal, in their order."""

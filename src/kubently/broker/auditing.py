@@ -103,7 +103,7 @@ def _limits(settings: AuditSettings) -> segments.Limits:
 
 @contextlib.asynccontextmanager
 async def _in_store(settings: AuditSettings, kept: AuditLog, others: Sequence[Target]) -> AsyncIterator[Auditing]:
-    direct = StoreJournal(kept, now=_now, fail_closed=settings.fail_closed)
+    direct = StoreJournal(kept, now=_now, fail_closed=settings.fail_closed, has_readers=bool(others))
     shippers = [Shipper(target, direct.feed, folder=None, sequence=direct.feed.last) for target in others]
     direct.on_written = lambda: _wake(shippers)
     async with _shipping(shippers, lambda: (direct.replica, direct.feed.last(), direct.head)):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import anyio
@@ -26,9 +26,11 @@ _Waiting = tuple[Record, "asyncio.Future[None]"]
 class StoreJournal:
     """See `broker.audit.Journal`."""
 
-    def __init__(self, kept: AuditLog, *, now: Callable[[], datetime], fail_closed: bool) -> None:
+    def __init__(
+        self, kept: AuditLog, *, now: Callable[[], datetime], fail_closed: bool, has_readers: bool = True
+    ) -> None:
         self.health = Health()
-        self.feed = feed.MemoryFeed()
+        self.feed = feed.MemoryFeed(kept=feed.KEPT if has_readers else 1)
         self.on_written: Callable[[], None] = lambda: None
         self._kept = kept
         self._now = now
@@ -76,6 +78,9 @@ class StoreJournal:
         """See `broker.audit.Journal.flush`: whoever wrote has waited."""
 
     async def _append(self, record: Record) -> None:
+        if self._kept.is_immediate:  # nothing to wait for, nothing to interrupt; a shield costs as much as a record
+            await self._put([record])
+            return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((record, future))
         # Not to be interrupted: whoever comes first writes for the others too.
@@ -91,16 +96,30 @@ class StoreJournal:
     async def _commit(self) -> None:
         while self._waiting:
             batch, self._waiting = self._waiting[: PACKED - 1], self._waiting[PACKED - 1 :]
-            first = [] if self._chain else [self._begin()]
-            assert self._chain is not None
-            chain = self._chain
-            lines = [chain.add(record) for record in (*first, *(record for record, _ in batch))]
             try:
-                await self._kept.append(lines)
+                await self._put([record for record, _ in batch])
             except KubentlyError as error:
-                self._fail(batch, error)
-                continue
-            self._settle(batch, lines)
+                for _, future in batch:
+                    future.set_exception(error)
+            else:
+                for _, future in batch:
+                    future.set_result(None)
+
+    async def _put(self, batch: Sequence[Record]) -> None:
+        first = [] if self._chain else [self._begin()]
+        assert self._chain is not None
+        chain = self._chain
+        lines = [chain.add(record) for record in (*first, *batch)]
+        try:
+            await self._kept.append(lines)
+        except KubentlyError as error:
+            self._fail(chain, error)
+            raise
+        self.health.problem = ""
+        self.health.written += len(batch)
+        for sequence, line in enumerate(lines, chain.sequence - len(lines) + 1):
+            self.feed.add(sequence, line)
+        self.on_written()
 
     def _begin(self) -> Record:
         self._chain = Chain(secrets.token_hex(6))
@@ -108,22 +127,9 @@ class StoreJournal:
             records.OPENED, f"kept in the store only; after {self._follows}", at=self._now(), replica=self.replica
         )
 
-    def _settle(self, batch: list[_Waiting], lines: list[bytes]) -> None:
-        self.health.problem = ""
-        self.health.written += len(batch)
-        assert self._chain is not None
-        for sequence, line in enumerate(lines, self._chain.sequence - len(lines) + 1):
-            self.feed.add(sequence, line)
-        for _, future in batch:
-            future.set_result(None)
-        self.on_written()
-
-    def _fail(self, batch: list[_Waiting], error: KubentlyError) -> None:
+    def _fail(self, chain: Chain, error: KubentlyError) -> None:
         if not self.health.problem:
             log.error("audit records cannot be written", extra={"reason": str(error)})
         self.health.problem = str(error)
-        if self._chain is not None:
-            self._follows = f"replica {self._chain.replica} at about sequence {self._chain.sequence}"
+        self._follows = f"replica {chain.replica} at about sequence {chain.sequence}"
         self._chain = None
-        for _, future in batch:
-            future.set_exception(error)

@@ -63,8 +63,8 @@ class FileFeed:
 class MemoryFeed:
     """The newest lines of a journal without files."""
 
-    def __init__(self) -> None:
-        self._lines: deque[tuple[int, bytes]] = deque(maxlen=KEPT)
+    def __init__(self, *, kept: int = KEPT) -> None:
+        self._lines: deque[tuple[int, bytes]] = deque(maxlen=kept)
 
     def add(self, sequence: int, raw: bytes) -> None:
         """Take the newest line."""
