@@ -9,6 +9,7 @@ import uvloop
 
 from benchmarks import (
     audit,
+    beside,
     credential,
     enrolment,
     hub,
@@ -35,6 +36,7 @@ def main() -> None:
     uvloop.run(kubernetes.run(quick=quick))
     uvloop.run(replicas.run(quick=quick))
     uvloop.run(hub.run(quick=quick))
+    uvloop.run(beside.run(quick=quick))
     scale.run(quick=quick)
     anyio.run(idle.run, 1000, backend_options={"use_uvloop": True})
     anyio.run(enrolment.run, 1000, backend_options={"use_uvloop": True})

@@ -1,7 +1,8 @@
-"""Kubently beside public tunnels and beside no tunnel, in one run and under the same load: ``make bench-beside``.
+"""Kubently beside public tunnels and beside no tunnel, in one run and under the same load.
 
 Client, API server's stand-in and both ends of each tunnel share this machine; every hop has TLS. Small questions take
 turns one by one, longer measures in another order each round. What a tunnel does not do at all stands below the table.
+``python -m benchmarks.beside``; with ``--quick`` for small numbers, with ``--long`` also a minute with stopped agents.
 """
 
 from __future__ import annotations
@@ -30,8 +31,10 @@ KUBENTLY = "Kubently"
 AGENTS = 200
 WATCHED = 60.0
 """Seconds for which callers are watched while the agent is stopped."""
-_STUCK = 5.0
+_STUCK = 3.0
 """Seconds after which a small question beside a slow reader counts as stuck, and no more are asked."""
+_LIMIT = 900.0
+"""Seconds after which questions through the ways are given up, whoever of them hangs."""
 
 Row = tuple[str, Mapping[str, str]]
 """What was measured, and the cell of each way."""
@@ -84,7 +87,7 @@ async def small(all_ways: Sequence[tunnels.Way], count: int) -> Row:
                 taken[way.name].append(seconds)
     for connection in connections:
         connection.close()
-    return "small GET, one at a time: p50 ms", {n: f"{statistics.median(t) * 1000:.2f}" for n, t in taken.items()}
+    return "small GET, one at a time: p50 ms", _milliseconds(taken)
 
 
 async def _timed(connection: Connection, way: tunnels.Way) -> float:
@@ -96,7 +99,8 @@ async def _timed(connection: Connection, way: tunnels.Way) -> float:
 async def many(all_ways: Sequence[tunnels.Way], count: int, rounds: int) -> list[Row]:
     """Small GETs on 32 connections."""
     rates: dict[str, list[float]] = defaultdict(list)
-    costs: dict[str, list[float]] = defaultdict(list)
+    servers: dict[str, list[float]] = defaultdict(list)
+    agents: dict[str, list[float]] = defaultdict(list)
     for way in _turns(all_ways, rounds):
         connections = [await way.open() for _ in range(32)]
         left = iter(range(count))
@@ -105,20 +109,23 @@ async def many(all_ways: Sequence[tunnels.Way], count: int, rounds: int) -> list
             for _ in left:
                 await connection.get(way.prefix + upstream.SMALL)
 
-        before, started = machine.cpu_clock(way.server) if way.server else 0.0, time.perf_counter()
+        before, started = [machine.cpu_clock(pid) for pid in way.ends], time.perf_counter()
         await asyncio.gather(*map(ask, connections))
         rates[way.name].append(count / (time.perf_counter() - started))
-        if way.server:
-            costs[way.name].append((machine.cpu_clock(way.server) - before) / count)
+        used = [machine.cpu_clock(pid) - had for pid, had in zip(way.ends, before, strict=True)]
+        for costs, seconds in zip((servers, agents), used, strict=False):  # the direct way has no ends
+            costs[way.name].append(seconds / count)
         for connection in connections:
             connection.close()
     return [
         ("small GETs, 32 at a time: a second", {n: f"{statistics.median(r):.0f}" for n, r in rates.items()}),
-        (
-            "  CPU of the tunnel's server, ms each",
-            {n: f"{statistics.median(c) * 1000:.2f}" for n, c in costs.items()},
-        ),
+        ("  CPU of the tunnel's server, ms each", _milliseconds(servers)),
+        ("  CPU of its agent, ms each", _milliseconds(agents)),
     ]
+
+
+def _milliseconds(found: Mapping[str, Sequence[float]]) -> Mapping[str, str]:
+    return {name: f"{statistics.median(seconds) * 1000:.2f}" for name, seconds in found.items()}
 
 
 async def bulk(all_ways: Sequence[tunnels.Way], rounds: int) -> list[Row]:
@@ -178,7 +185,7 @@ async def _beside(asking: Connection, way: tunnels.Way, count: int) -> str:
                 limit.reschedule(asyncio.get_running_loop().time() + _STUCK)
                 taken.append(await _timed(asking, way))
     except TimeoutError:
-        return f"stuck {_STUCK:.0f} s"
+        return f"over {_STUCK * 1000:.0f}"
     return _p99(taken)
 
 
@@ -254,7 +261,13 @@ ABSENT = (
     ("records each request, with its outcome", "yes", "no", "no", "no: as above"),
     ("rules for requests, at the hub and at the agent", "yes", "no", "no", "no"),
     ("which cluster is asked for", "in the path", "a port each", "a name, in code", "any agent, or by address"),
-    ("what an agent proves", "key or token of its own", "password", "up to the program", "certificate"),
+    (
+        "what an agent proves",
+        "key or token of its own",
+        "password, certificate if set",
+        "up to the program",
+        "certificate",
+    ),
     ("several servers", "yes", "no", "mesh of peers", "agents dial all of them"),
 )
 """What each does beside carrying bytes, for all *TOOLS* in their order, Kubently first."""
@@ -280,8 +293,8 @@ def _show_absent() -> None:
 
 async def measure(tools: Sequence[type[tunnels.Tunnel]], *, quick: bool, long: bool) -> list[Row]:
     """All rows of the table."""
-    size, settle = Size.of(quick=quick), 1.0 if quick else 3.0
-    async with ways(tools) as found:
+    size, settle = Size.of(quick=quick), 0.5 if quick else 3.0
+    async with asyncio.timeout(_LIMIT), ways(tools) as found:
         rows = [
             await small(found, size.questions),
             *await many(found, size.at_once, size.rounds),

@@ -36,6 +36,11 @@ class Way:
     server: int | None = None
     agent: int | None = None
 
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """The processes of the server and of the agent; none of the direct way."""
+        return tuple(pid for pid in (self.server, self.agent) if pid is not None)
+
     async def wait(self) -> None:
         """Wait until an answer comes through it. Raises TimeoutError."""
         async with asyncio.timeout(_START):
