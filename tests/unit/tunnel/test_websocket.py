@@ -13,7 +13,7 @@ from kubently.tunnel import Session
 from kubently.tunnel.link import WRITE_LIMIT
 from kubently.tunnel.transports import framing
 from kubently.tunnel.transports.taken import TakenLink
-from kubently.tunnel.transports.websocket import AsgiLink, _ClientLink
+from kubently.tunnel.transports.websocket import AsgiLink, UpgradeRefusedError, _ClientLink
 
 pytestmark = pytest.mark.anyio
 
@@ -174,6 +174,21 @@ async def test_frames_in_the_same_read_as_the_101_reach_the_handler_that_comes_l
     one.data_received(stream[-3:])
 
     assert handler.messages == [b"first", b"second"]
+
+
+@pytest.mark.parametrize("piece", [1, 7, 30, 1000])
+async def test_a_refusal_is_heard_however_it_is_cut(piece: int) -> None:
+    one = _ClientLink("ws://h/", {})
+    one.connection_made(Transport(one))
+    body = b'{"code": "unauthenticated",\r\n\r\n "status": 401}'
+    answer = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: %d\r\nX-Why: token\r\n\r\n%b" % (len(body), body)
+
+    for begin in range(0, len(answer), piece):
+        one.data_received(answer[begin : begin + piece])
+
+    error = one.opened.exception()
+    assert isinstance(error, UpgradeRefusedError)
+    assert (error.status, error.body, error.headers["x-why"]) == (401, body, "token")
 
 
 @pytest.mark.parametrize("goodbye", [framing.close_payload(1012, "the API stops"), b""])

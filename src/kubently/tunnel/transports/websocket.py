@@ -85,8 +85,8 @@ class _ClientLink(FramedLink):
             parse_uri(url), subprotocols=[Subprotocol(SUBPROTOCOL)], max_size=MAX_MESSAGE, logger=_library_log
         )
         self._headers = headers
-        self._head = b""
-        """What came of the answer to the opening, as long as it is not whole."""
+        self._head: bytes | None = b""
+        """What came of the head of the answer to the opening; None once it was whole."""
         self.was_cut = False
         """Whether it was lost on the way, and neither end closed it."""
 
@@ -145,17 +145,19 @@ class _ClientLink(FramedLink):
 
     def _open(self, data: bytes) -> bytes:
         """Take of the answer to the opening what came, and give what came behind it."""
-        head, end, rest = (self._head + data).partition(b"\r\n\r\n")
-        if not end and len(head) <= MAX_MESSAGE:
-            self._head = head
-            return b""
-        self._head = b""
-        self._opening.receive_data(head + end)
-        if self._opening.state is State.OPEN:
-            self._reader = framing.Reader(MAX_MESSAGE, masked=False)
-            if not self.opened.done():
-                self.opened.set_result(None)
-            return rest
+        rest = data
+        if self._head is not None:
+            head, end, rest = (self._head + data).partition(b"\r\n\r\n")
+            if not end and len(head) <= MAX_MESSAGE:
+                self._head = head
+                return b""
+            self._head = None
+            self._opening.receive_data(head + end)
+            if self._opening.state is State.OPEN:
+                self._reader = framing.Reader(MAX_MESSAGE, masked=False)
+                if not self.opened.done():
+                    self.opened.set_result(None)
+                return rest
         if rest:
             self._opening.receive_data(rest)  # the body of a refusal
         self._look()
