@@ -9,35 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import random
-import signal
-import statistics
 import sys
 import tempfile
-import time
-from collections import defaultdict
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import uvloop
 
-from benchmarks import idle, kubernetes, machine, scale, tunnels, upstream
-from benchmarks.client import Connection
+from benchmarks import kubernetes, machine, tunnels
+from benchmarks.beside_load import Row, bulk, many, small
+from benchmarks.beside_trouble import idle_agents, slow_reader, stopped_agent
+from benchmarks.tunnels import KUBENTLY
 
-KUBENTLY = "Kubently"
-AGENTS = 200
-WATCHED = 60.0
-"""Seconds for which callers are watched while the agent is stopped."""
-_STUCK = 3.0
-"""Seconds after which a small question beside a slow reader counts as stuck, and no more are asked."""
 _LIMIT = 900.0
 """Seconds after which questions through the ways are given up, whoever of them hangs."""
-
-Row = tuple[str, Mapping[str, str]]
-"""What was measured, and the cell of each way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,186 +61,6 @@ async def ways(tools: Sequence[type[tunnels.Tunnel]]) -> AsyncIterator[list[tunn
             for way in found:
                 await way.wait()
             yield found
-
-
-async def small(all_ways: Sequence[tunnels.Way], count: int) -> Row:
-    """One small GET at a time."""
-    connections = [await way.open() for way in all_ways]
-    taken: dict[str, list[float]] = defaultdict(list)
-    for turn in range(count + 20):
-        for way, connection in zip(all_ways, connections, strict=True):
-            seconds = await _timed(connection, way)
-            if turn >= 20:
-                taken[way.name].append(seconds)
-    for connection in connections:
-        connection.close()
-    return "small GET, one at a time: p50 ms", _milliseconds(taken)
-
-
-async def _timed(connection: Connection, way: tunnels.Way) -> float:
-    started = time.perf_counter()
-    await connection.get(way.prefix + upstream.SMALL)
-    return time.perf_counter() - started
-
-
-async def many(all_ways: Sequence[tunnels.Way], count: int, rounds: int) -> list[Row]:
-    """Small GETs on 32 connections."""
-    rates: dict[str, list[float]] = defaultdict(list)
-    servers: dict[str, list[float]] = defaultdict(list)
-    agents: dict[str, list[float]] = defaultdict(list)
-    for way in _turns(all_ways, rounds):
-        connections = [await way.open() for _ in range(32)]
-        left = iter(range(count))
-
-        async def ask(connection: Connection, way: tunnels.Way = way, left: Iterator[int] = left) -> None:
-            for _ in left:
-                await connection.get(way.prefix + upstream.SMALL)
-
-        before, started = [machine.cpu_clock(pid) for pid in way.ends], time.perf_counter()
-        await asyncio.gather(*map(ask, connections))
-        rates[way.name].append(count / (time.perf_counter() - started))
-        used = [machine.cpu_clock(pid) - had for pid, had in zip(way.ends, before, strict=True)]
-        for costs, seconds in zip((servers, agents), used, strict=False):  # the direct way has no ends
-            costs[way.name].append(seconds / count)
-        for connection in connections:
-            connection.close()
-    return [
-        ("small GETs, 32 at a time: a second", {n: f"{statistics.median(r):.0f}" for n, r in rates.items()}),
-        ("  CPU of the tunnel's server, ms each", _milliseconds(servers)),
-        ("  CPU of its agent, ms each", _milliseconds(agents)),
-    ]
-
-
-def _milliseconds(found: Mapping[str, Sequence[float]]) -> Mapping[str, str]:
-    return {name: f"{statistics.median(seconds) * 1000:.2f}" for name, seconds in found.items()}
-
-
-async def bulk(all_ways: Sequence[tunnels.Way], rounds: int) -> list[Row]:
-    """Ten bodies of 10 MiB at a time."""
-    rates: dict[str, list[float]] = defaultdict(list)
-    for way in _turns(all_ways, rounds):
-        connections = [await way.open() for _ in range(10)]
-        started = time.perf_counter()
-        sizes = await asyncio.gather(*(c.get(way.prefix + upstream.LARGE) for c in connections))
-        rates[way.name].append(sum(sizes) / (time.perf_counter() - started) / 1e6)
-        for connection in connections:
-            connection.close()
-    ratios = {
-        name: statistics.median(own / base for own, base in zip(each, rates["direct"], strict=True))
-        for name, each in rates.items()
-    }
-    return [
-        ("10 bodies of 10 MiB: MB/s", {n: f"{statistics.median(r):.0f}" for n, r in rates.items()}),
-        ("  of the direct way's", {n: f"{ratio:.2f}" for n, ratio in ratios.items()}),
-    ]
-
-
-def _turns(all_ways: Sequence[tunnels.Way], rounds: int) -> list[tunnels.Way]:
-    return [way for _ in range(rounds) for way in random.sample(all_ways, len(all_ways))]
-
-
-async def slow_reader(all_ways: Sequence[tunnels.Way], count: int, settle: float) -> list[Row]:
-    """Small GETs beside a reader that stops in the middle of a large body."""
-    rows: tuple[dict[str, str], dict[str, str], dict[str, str]] = ({}, {}, {})
-    for way in all_ways:
-        asking, reader = await way.open(), await way.open()
-        before = [await _timed(asking, way) for _ in range(count)]
-        memory = machine.pss_bytes(way.server) if way.server else 0
-        reader.send(way.prefix + upstream.HUGE)
-        while reader.received < 2**20:
-            await asyncio.sleep(0.01)
-        reader.pause()
-        await asyncio.sleep(settle)
-        rows[0][way.name] = _p99(before)
-        rows[1][way.name] = await _beside(asking, way, count)
-        if way.server:
-            rows[2][way.name] = f"{(machine.pss_bytes(way.server) - memory) / 2**20:+.1f}"
-        reader.close()
-        asking.close()
-    return [
-        ("small GET: p99 ms", rows[0]),
-        ("  while another reader has stopped", rows[1]),
-        ("  growth of the tunnel's server, MiB", rows[2]),
-    ]
-
-
-async def _beside(asking: Connection, way: tunnels.Way, count: int) -> str:
-    try:
-        async with asyncio.timeout(None) as limit:
-            taken = []
-            for _ in range(count):
-                limit.reschedule(asyncio.get_running_loop().time() + _STUCK)
-                taken.append(await _timed(asking, way))
-    except TimeoutError:
-        return f"over {_STUCK * 1000:.0f}"
-    return _p99(taken)
-
-
-def _p99(taken: Sequence[float]) -> str:
-    return f"{sorted(taken)[int(len(taken) * 0.99)] * 1000:.1f}"
-
-
-async def stopped_agent(all_ways: Sequence[tunnels.Way]) -> list[Row]:
-    """How long callers wait for anything when the agent's process is stopped and its connection stays."""
-    behind = [way for way in all_ways if way.agent is not None]
-    connections = [await way.open() for way in behind]
-    for way in behind:
-        os.kill(way.agent or 0, signal.SIGSTOP)
-    try:
-        known = asyncio.gather(*(_until_told(_timed(c, way)) for c, way in zip(connections, behind, strict=True)))
-        new = asyncio.gather(*(_until_told(_opened(way)) for way in behind))
-        found = await known, await new
-    finally:
-        for way in behind:
-            os.kill(way.agent or 0, signal.SIGCONT)
-    names = [way.name for way in behind]
-    return [
-        ("agent stopped: a caller on a connection it has waits s", dict(zip(names, found[0], strict=True))),
-        ("  a new caller waits s", dict(zip(names, found[1], strict=True))),
-    ]
-
-
-async def _opened(way: tunnels.Way) -> float:
-    return await _timed(await way.open(), way)
-
-
-async def _until_told(asking: Coroutine[object, object, float]) -> str:
-    started = time.monotonic()
-    try:
-        async with asyncio.timeout(WATCHED):
-            await asking
-    except TimeoutError:
-        return f"over {WATCHED:.0f}"
-    except (OSError, RuntimeError):
-        return f"{time.monotonic() - started:.1f}"
-    return "an answer came"
-
-
-def idle_agents(tools: Sequence[type[tunnels.Tunnel]], settle: float) -> Row:
-    """Memory of the server for each agent that does nothing."""
-    found = {KUBENTLY: _idle_executors(settle)}
-    for tool in tools:
-        with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
-            tunnel = tool(Path(name), 1, stack)
-            server = tunnel.serve()
-            tunnels.wait_for_port(tunnel.port)
-            time.sleep(settle)
-            before, had = machine.pss_bytes(server), tunnels.sockets(server)
-            tunnel.crowd(AGENTS)
-            tunnels.wait_for_sockets(server, had + AGENTS * tool.sockets_each)
-            time.sleep(settle)
-            found[tool.name] = machine.pss_bytes(server) - before
-    return f"{AGENTS} idle agents: KiB each", {n: f"{grown / AGENTS / 1024:.0f}" for n, grown in found.items()}
-
-
-def _idle_executors(settle: float) -> int:
-    with scale.plant(AGENTS, tls=True) as made:
-        idle._warm(made.client)
-        before = machine.pss_bytes(made.api.pid)
-        made.ask(AGENTS // scale.PROCESSES)
-        machine.wait_for(lambda: idle._executors(made.client) == AGENTS)
-        time.sleep(settle)
-        return machine.pss_bytes(made.api.pid) - before
 
 
 ABSENT = (

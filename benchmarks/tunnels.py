@@ -21,6 +21,7 @@ from tests.testbed import binaries, pki, processes
 from benchmarks import upstream
 from benchmarks.client import Connection
 
+KUBENTLY = "Kubently"
 _SECRET = "benchmark-secret-of-enough-length"
 _START = 30.0
 """Seconds that a tunnel may take until something goes through it."""
