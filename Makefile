@@ -44,7 +44,7 @@ unit: $(VENV)/.dev ## Unit tests
 	$(PYTEST) -q -n auto tests/unit $(ARGS)
 
 integration: $(VENV)/.dev ## API and executors over real sockets
-	$(PYTEST) -q tests/integration $(ARGS)
+	$(PYTEST) -q -n 2 --dist loadfile tests/integration $(ARGS)
 
 peers: $(VENV)/.dev ## Real nginx, Envoy, HAProxy, Caddy and OpenSSL in front of the API
 	$(PYTEST) -q -n 2 tests/peers $(ARGS)

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.anyio
 ROUNDS = int(os.environ.get("KUBENTLY_SOAK_ROUNDS", "6"))
 WARM = 3
 """Rounds after which everything that is made once is there."""
-SPARE = 150
+SPARE = 400
 """Objects by which rounds may differ: what waits for its timer just then."""
 
 
