@@ -43,8 +43,8 @@ class Heartbeat:
             if session.is_closed:
                 self._sessions.discard(session)
             else:
-                # By the next look it would be later than promised.
-                session.tick(now, ping_after=self.ping_after, dead_after=self.dead_after - self._interval)
+                # By the next look it would be later than promised, and callers look once more for another session.
+                session.tick(now, ping_after=self.ping_after, dead_after=self.dead_after - 2 * self._interval)
 
     async def run(self) -> None:
         """Look at every session often enough for the two limits; runs until cancelled."""
