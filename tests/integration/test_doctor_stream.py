@@ -17,7 +17,11 @@ from kubently.settings import TrustSettings
 from kubently.testing import run_fleet
 from kubently.trust import identity
 
-pytestmark = pytest.mark.anyio
+pytestmark = [
+    pytest.mark.anyio,
+    # A doctor's loop ends with it, and a connection may not have ended by then.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 CHECKS = {check.id: check for check in doctor.CHECKS}
 

@@ -58,6 +58,8 @@ class _Probe:
         return self.requests[0]
 
 
+_GOODBYE = 0.05
+
 _Look = Callable[[Subject, _Probe], Awaitable[Result]]
 
 
@@ -75,6 +77,7 @@ async def _run(purpose: str, look: _Look, subject: Subject) -> Result:
         async with _dialled(purpose, subject, tasks) as probe:
             result = await look(subject, probe)
         tasks.cancel_scope.cancel()
+    await anyio.sleep(_GOODBYE)  # connections end in turns of this loop, which ends now
     return result
 
 
