@@ -333,6 +333,39 @@ async def test_a_lease_that_was_thrown_away_in_error_comes_back(pair: Pair) -> N
     assert await say(asked, "pods") == "get pods"
 
 
+GARBAGE = [
+    b"",
+    b"{",
+    b"null",
+    b"1",
+    b"[1, {}]",
+    b'{"host": [], "port": "x"}',
+    b'{"port": 1e999}',
+    b"\xff\xfe",
+    b"[" * 5000,
+]
+
+
+@pytest.mark.parametrize("value", GARBAGE, ids=range(len(GARBAGE)))
+async def test_what_makes_no_sense_in_the_store_harms_nobody(pair: Pair, store: MemoryStore, value: bytes) -> None:
+    asked, holder = pair
+    await holder.add("prod", ScriptedExecutor(echo))
+    await asked.wait_for(lambda: len(places(asked)) == 1)
+
+    for key in (f"{REPLICAS}odd-1", f"{LEASES}prod:odd-1", f"{LEASES}x", "fleet:cut:prod", "fleet:cluster:odd"):
+        await store.put(key, value)
+    await store.put(f"{REPLICAS}even-1", json.dumps({"host": "127.0.0.1", "port": 1}).encode())
+    await store.put(f"{LEASES}prod:even-1", value)
+    await asked.wait_for(lambda: "even-1" in {replica.name for replica in directory(asked).replicas()})
+
+    assert await say(asked, "pods") == "get pods"
+    listed = await asked.http.get("/api/v1/clusters")
+    assert "prod" in {cluster["id"] for cluster in listed.json()}
+    for each in pair:
+        await directory(each)._read()
+        await each.serving.services.fleet._registry.reconcile(())
+
+
 async def test_a_replica_with_another_address_gets_nothing(pair: Pair, store: MemoryStore) -> None:
     """Who can write the store can name an address; only who has the replica's key is talked to there."""
     asked, holder = pair

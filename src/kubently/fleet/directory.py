@@ -53,6 +53,9 @@ class Cut(Enum):
     RESET = "reset"
 
 
+_CUTS = frozenset(why.value for why in Cut)
+
+
 @dataclass(frozen=True, slots=True)
 class Replica:
     """One API process."""
@@ -77,9 +80,12 @@ class Lease:
         return f"{LEASES}{self.cluster}:{self.replica}"
 
     def executors(self) -> list[dict[str, Any]]:
-        """What the replica knows of the executors, as JSON of ``schema.ExecutorInfo``."""
-        found = json.loads(self.value)
-        return [dict(executor) for executor in found] if isinstance(found, list) else []
+        """What the replica knows of the executors, as JSON of ``ExecutorInfo``; what makes no sense is left out."""
+        try:
+            found = json.loads(self.value)
+        except (ValueError, RecursionError):
+            return []
+        return [executor for executor in found if isinstance(executor, dict)] if isinstance(found, list) else []
 
 
 class Directory:
@@ -272,8 +278,8 @@ class Directory:
         if key in (REPLICAS, LEASES, CUTS):  # the store says that hints were missed
             await self._read()
         elif key.startswith(CUTS):
-            why, _, by = (await self._store.get(key) or b"").decode().partition(" ")
-            if why and by != self.own.name:
+            why, _, by = (await self._store.get(key) or b"").decode(errors="replace").partition(" ")
+            if why in _CUTS and by != self.own.name:
                 self._on_cut(ClusterId(key.removeprefix(CUTS)), Cut(why))
         elif key == REPLICAS + self.own.name:
             return
@@ -359,7 +365,7 @@ def _decode(name: str, value: bytes) -> Replica | None:
     try:
         record = json.loads(value)
         return Replica(name, str(record["host"]), int(record["port"]), bool(record.get("draining")))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
         log.warning("another replica's record cannot be read", extra={"replica": name})
         return None
 

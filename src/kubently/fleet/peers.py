@@ -296,10 +296,14 @@ class _Line:
 
 
 def _executors(lease: Lease, replica: Replica) -> list[RemoteExecutor]:
-    return [
-        RemoteExecutor(str(each.get("instance", "")), each.get("capabilities", {}), replica.name)
-        for each in lease.executors()
-    ]
+    found = []
+    for each in lease.executors():
+        told = each.get("capabilities", {})
+        capabilities = (
+            {name: text for name, text in told.items() if isinstance(text, str)} if isinstance(told, dict) else {}
+        )
+        found.append(RemoteExecutor(str(each.get("instance", "")), capabilities, replica.name))
+    return found
 
 
 def _translated(error: StreamResetError) -> KubentlyError:

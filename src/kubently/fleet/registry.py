@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from kubently.errors import KubentlyError
 from kubently.schema import ClusterId
@@ -68,14 +68,10 @@ class Registry:
                 self._take(cluster, value)
 
     def _take(self, cluster: ClusterId, value: bytes) -> None:
-        record = json.loads(value)
-        seen = record.get("last_seen_at")
-        self._known[cluster] = Registration(
-            cluster,
-            record.get("labels", {}),
-            datetime.fromisoformat(seen) if seen else None,
-            record.get("kube_system_uid", ""),
-        )
+        try:
+            self._known[cluster] = _decode(cluster, value)
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            log.warning("a cluster's record in the store makes no sense", extra={"cluster": cluster})
 
     def get(self, cluster: ClusterId) -> Registration | None:
         """The registration, or None."""
@@ -110,3 +106,16 @@ class Registry:
         """Remove the cluster; says whether it was there."""
         self._known.pop(cluster, None)
         return await self._store.delete(PREFIX + cluster)
+
+
+def _decode(cluster: ClusterId, value: bytes) -> Registration:
+    record = json.loads(value)
+    labels, seen, uid = record.get("labels", {}), record.get("last_seen_at"), record.get("kube_system_uid", "")
+    if not (isinstance(labels, dict) and isinstance(uid, str)):
+        raise TypeError
+    return Registration(
+        cluster,
+        {str(name): str(text) for name, text in labels.items()},
+        datetime.fromisoformat(seen).astimezone(UTC) if seen else None,
+        uid,
+    )
