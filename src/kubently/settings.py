@@ -112,8 +112,8 @@ class TrustSettings:
     """How a program that dials the API gets there, whom it trusts and who it is: the executor, and the command line."""
 
     ca_cert: str = ""
-    """``KUBENTLY_CA_CERT``: certificates to trust: a file (PEM or DER), a folder of ``*.pem`` and ``*.crt``, or the PEM
-    text itself."""
+    """``KUBENTLY_CA_CERT``: certificates to trust: a file (PEM or DER), a folder of ``*.pem`` and ``*.crt``, several of
+    these separated by ``:``, or the PEM text itself."""
     ca_exclusive: bool = False
     """``KUBENTLY_CA_MODE``: additive trusts ``KUBENTLY_CA_CERT`` beside the system's roots, exclusive trusts nothing
     else."""

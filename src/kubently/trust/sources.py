@@ -7,6 +7,7 @@ changed, whichever way it was replaced: a file written anew, or the symbolic lin
 from __future__ import annotations
 
 import binascii
+import os
 import re
 import ssl
 from collections.abc import Iterator
@@ -117,10 +118,12 @@ def read_file(path: Path) -> bytes:
 def _given(variable: str, value: str) -> Iterator[Piece]:
     if "-----BEGIN" in value:
         yield Piece(f"the text of {variable}", value.encode())
-    elif Path(value).is_dir():
-        yield from _folder(variable, Path(value))
-    else:
-        yield _file(variable, Path(value))
+        return
+    for path in (Path(part) for part in value.split(os.pathsep) if part):
+        if path.is_dir():
+            yield from _folder(variable, path)
+        else:
+            yield _file(variable, path)
 
 
 def _folder(variable: str, folder: Path) -> list[Piece]:

@@ -129,6 +129,7 @@ def test_folders_are_read_whole_with_names_hashed_or_not(tmp_path: Path) -> None
 
     assert read(cert_dirs=(one, two)) == [der(A.cert), der(B.cert)]
     assert read(ca_cert=str(one)) == [der(A.cert)]
+    assert read(ca_cert=f"{one}:{two / '89abcdef.1'}") == [der(A.cert), der(B.cert)]
 
 
 def test_folder_without_certificates_is_refused(tmp_path: Path) -> None:
