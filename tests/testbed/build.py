@@ -44,7 +44,7 @@ class Group:
     programs: tuple[str, ...]
     linker_flags: str = "-s -w"
     package: str = "tool"
-    """What to build (' ' between): the tools that go.mod names, unless the module has a program of its own."""
+    """What to build, after flags (' ' between): go.mod's tools, unless the module has a program of its own."""
     built_as: Mapping[str, str] = field(default_factory=dict)
     """Name that Go gives a program, where it is not ours."""
     is_optional: bool = field(default=False, repr=False)
@@ -70,6 +70,14 @@ GROUPS = (
     Group("oidc", ("oidc",), package="."),
     Group("informer", ("informer",), package=".", is_optional=True),
     Group("metrics-server", ("metrics-server",), is_optional=True),
+    Group("kubernetes-node", ("kubelet", "kube-proxy"), linker_flags=_kubernetes_linker_flags(), is_optional=True),
+    Group(
+        "containerd",
+        ("containerd", "containerd-shim-runc-v2", "ctr"),
+        package="-tags=no_btrfs,no_devmapper,no_zfs tool",
+        is_optional=True,
+    ),
+    Group("coredns", ("coredns",), package=".", is_optional=True),
     Group("helm", ("helm",), is_optional=True),
     Group("remotedialer", ("remotedialer",), package=".", is_optional=True),
     Group("chisel", ("chisel", "chisel-agents"), package="tool .", is_optional=True),
