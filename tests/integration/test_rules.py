@@ -18,7 +18,7 @@ from kubently.executor import metrics as executor_metrics
 from kubently.testing.fleets import run_fleet
 
 ROOT = Path(__file__).parents[2]
-RULES = ROOT / "deployment" / "prometheus" / "rules.yaml"
+RULES = ROOT / "deployment" / "helm" / "kubently" / "files" / "rules.yaml"
 PAGE = ROOT / "docs" / "howto" / "observe.md"
 SUFFIXES = ("_total", "_bucket", "_count", "_sum", "")
 
