@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from kubently.api import app, docs
-from tests.references import checks, command_line, environment, errors, findings
+from tests.references import chart, checks, command_line, environment, errors, findings
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "reference"
 
@@ -27,8 +27,9 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "errors.md": errors.page,
     "findings.md": findings.page,
     "openapi.json": openapi,
+    "../../deployment/helm/kubently/README.md": chart.page,
 }
-"""File names, and what makes their text."""
+"""Files, seen from the folder, and what makes their text."""
 
 
 def write() -> None:

@@ -1,0 +1,1 @@
+"""Rendering the chart; needs Helm, no cluster."""
