@@ -30,6 +30,8 @@ from tests.testbed.processes import Process, free_ports, until
 
 _HOST = "127.0.0.1"
 _SERVICES, _PODS = "10.96.0.0/16", "10.244.0.0/16"
+_KUBERNETES_SERVICE = "10.96.0.1"
+_NOBODY = "192.0.2.1"
 _START_TIMEOUT = 120.0
 _COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
 
@@ -69,11 +71,14 @@ class Cluster:
     `wait_metrics`.
     """
 
-    def __init__(self, name: str, folder: Path, *, nodes: int = 2, with_metrics: bool = False) -> None:
+    def __init__(
+        self, name: str, folder: Path, *, nodes: int = 2, with_metrics: bool = False, host: str = _HOST
+    ) -> None:
         self.name = name
+        self._host = host
         self._folder = folder
         self._nodes = nodes
-        self._components = (*_COMPONENTS, metrics.PROGRAM) if with_metrics else _COMPONENTS
+        self._components: tuple[str, ...] = (*_COMPONENTS, metrics.PROGRAM) if with_metrics else _COMPONENTS
         self._processes: dict[str, Process] = {}
         self._kubeconfigs: dict[str, Path] = {}
         self._ports = dict(
@@ -81,7 +86,7 @@ class Cluster:
         )
         self._authority = pki.Authority(f"{name} CA")
         self._pki = folder / "pki"
-        self.server = f"https://{_HOST}:{self._ports['api']}"
+        self.server = f"https://{self._host}:{self._ports['api']}"
 
     def __enter__(self) -> Cluster:
         try:
@@ -128,10 +133,9 @@ class Cluster:
 
     def start(self, component: str) -> None:
         """Start a component, for the first time or again."""
-        environ = {"PATH": os.environ.get("PATH", ""), "HOME": str(self._folder)}
-        argv = [binaries.find(component), *self._arguments(component)]
+        argv = [*self._entrance(), binaries.find(component), *self._arguments(component)]
         log = self._folder / f"{component}.log"
-        self._processes[component] = Process(argv, log=log, env=environ, cwd=self._folder)
+        self._processes[component] = Process(argv, log=log, env=self._environment(), cwd=self._folder)
 
     def stop(self, component: str) -> None:
         """End a component: an outage until `start`."""
@@ -236,6 +240,13 @@ class Cluster:
 
     # ------------------------------------------------------------------ how each component is started
 
+    def _entrance(self) -> Sequence[str | Path]:
+        """What runs a component, before its own command line."""
+        return ()
+
+    def _environment(self) -> Mapping[str, str]:
+        return {"PATH": os.environ.get("PATH", ""), "HOME": str(self._folder)}
+
     def _arguments(self, component: str) -> Iterator[str]:
         return {
             "etcd": self._etcd,
@@ -247,17 +258,18 @@ class Cluster:
         }[component]()
 
     def _etcd(self) -> Iterator[str]:
-        clients, peers = (f"http://{_HOST}:{self._ports[port]}" for port in ("etcd", "peers"))
+        clients, peers = (f"http://{self._host}:{self._ports[port]}" for port in ("etcd", "peers"))
         yield from (f"--data-dir={self._folder}/etcd", "--log-level=warn", "--unsafe-no-fsync=true")
         yield from (f"--listen-client-urls={clients}", f"--advertise-client-urls={clients}")
         yield from (f"--listen-peer-urls={peers}", f"--initial-advertise-peer-urls={peers}")
         yield f"--initial-cluster=default={peers}"
 
     def _apiserver(self) -> Iterator[str]:
-        yield from (f"--etcd-servers=http://{_HOST}:{self._ports['etcd']}", "--profiling=false")
-        yield from (f"--bind-address={_HOST}", f"--secure-port={self._ports['api']}")
-        # Endpoints must not be loopback addresses; nothing here connects to this one (RFC 5737).
-        yield from ("--advertise-address=192.0.2.1", f"--service-cluster-ip-range={_SERVICES}")
+        yield from (f"--etcd-servers=http://{self._host}:{self._ports['etcd']}", "--profiling=false")
+        yield from (f"--bind-address={self._host}", f"--secure-port={self._ports['api']}")
+        # Endpoints must not be loopback addresses; nothing connects to the one in its place (RFC 5737).
+        advertised = _NOBODY if self._host == _HOST else self._host
+        yield from (f"--advertise-address={advertised}", f"--service-cluster-ip-range={_SERVICES}")
         yield from (f"--tls-cert-file={self._pki}/server.crt", f"--tls-private-key-file={self._pki}/server.key")
         yield from (f"--client-ca-file={self._pki}/ca.crt", "--authorization-mode=Node,RBAC")
         yield "--enable-admission-plugins=NodeRestriction"
@@ -285,7 +297,7 @@ class Cluster:
     def _client(self, user: str, port: str) -> Iterator[str]:
         kubeconfig = self.kubeconfig(user)
         yield from (f"--kubeconfig={kubeconfig}", f"--authentication-kubeconfig={kubeconfig}")
-        yield from (f"--authorization-kubeconfig={kubeconfig}", f"--bind-address={_HOST}")
+        yield from (f"--authorization-kubeconfig={kubeconfig}", f"--bind-address={self._host}")
         yield from (f"--secure-port={self._ports[port]}", "--leader-elect=false", "--profiling=false")
 
     def _kwok(self) -> Iterator[str]:
@@ -306,7 +318,7 @@ class Cluster:
         for folder in (self._pki, self._folder / "logs"):
             folder.mkdir(parents=True, exist_ok=True)
         pki.write(self._pki / "ca.crt", self._authority.cert)
-        names = ("localhost", _HOST, "kubernetes", "kubernetes.default.svc")
+        names = ("localhost", self._host, _KUBERNETES_SERVICE, "kubernetes", "kubernetes.default.svc")
         self._issue("server", "kube-apiserver", names=names)
         self._issue("kubelet-client", "kube-apiserver-kubelet-client", groups=["system:masters"])
         self._issue("kwok", "kwok", names=(_HOST,))
@@ -332,7 +344,7 @@ class Cluster:
     def _answers(self, port: str, path: str, *, secure: bool) -> bool:
         for component, process in self._processes.items():
             assert process.is_running, f"{component} of {self.name} ended:\n{process.tail()}"
-        address = (_HOST, self._ports[port])
+        address = (self._host, self._ports[port])
         connection = (
             http.client.HTTPSConnection(*address, timeout=5, context=self._probe_context(port))
             if secure

@@ -71,7 +71,7 @@ def copy(text: str) -> Copy:
 
 def pairs(text: str) -> dict[str, str]:
     """The variables of an ENV."""
-    return dict(word.split("=", 1) for word in shlex.split(text))  # type: ignore[misc]  # two parts, or a ValueError
+    return dict(word.split("=", 1) for word in shlex.split(text))
 
 
 def command(text: str) -> list[str]:

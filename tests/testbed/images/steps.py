@@ -87,8 +87,7 @@ def _joined(layers: Sequence[Path]) -> str:
 
 def _devices(root: Path) -> list[str]:
     lines = [f"mount -t proc proc {root}/proc", f"mount -t tmpfs -o mode=755 tmpfs {root}/dev"]
-    for name in _DEVICES:
-        lines.append(f"touch {root}/dev/{name} && mount --bind /dev/{name} {root}/dev/{name}")
+    lines += [f"touch {root}/dev/{name} && mount --bind /dev/{name} {root}/dev/{name}" for name in _DEVICES]
     lines.append(f"mkdir {root}/dev/shm && ln -s /proc/self/fd {root}/dev/fd")
     lines += [f"mount --bind /etc/{name} {root}/etc/{name}" for name in ("resolv.conf", "hosts")]
     return lines
