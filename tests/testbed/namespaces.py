@@ -49,7 +49,7 @@ class Namespaces:
         self._link = f"kubently{index}"
         self._folder = folder
         self._holder: Process | None = None
-        self._init = 0
+        self._init = -1
 
     def up(self) -> None:
         """Make them."""
@@ -66,9 +66,9 @@ class Namespaces:
     def down(self) -> None:
         """End everything in them and remove link and cgroups. Idempotent."""
         if self._holder is not None:
-            self._holder.stop()
-            if self._init:
-                until(lambda: not Path(f"/proc/{self._init}").exists(), "the end of a node's processes")
+            # With it goes its child, the first process of the namespaces, and with that all others.
+            self._holder.kill()
+            until(lambda: not Path(f"/proc/{self._init}").exists(), "the end of a node's processes")
         _ip("link", "del", self._link, check=False)
         if not any(Path("/sys/class/net", _BRIDGE, "brif").glob("*")):
             _ip("link", "del", _BRIDGE, check=False)

@@ -60,6 +60,7 @@ class Node(Cluster):
             self.start("kube-scheduler")
             imported.result()
         self._start_node()
+        self.kubectl("wait", "--for=create", f"node/{self.node}", "--timeout=60s", timeout=90)
         self.kubectl("wait", "--for=condition=Ready", f"node/{self.node}", "--timeout=90s", timeout=120)
         self.kubectl("wait", "--for=create", "serviceaccount/default", "--timeout=60s", timeout=90)
         self.create(*node_files.coredns(self._names))
