@@ -79,6 +79,10 @@ GROUPS = (
     ),
     Group("coredns", ("coredns",), package=".", is_optional=True),
     Group("helm", ("helm",), is_optional=True),
+    Group("judges", ("kubeconform", "kube-score"), is_optional=True),
+    Group("pebble", ("pebble", "pebble-challtestsrv"), is_optional=True),
+    Group("cyclonus", ("cyclonus",), is_optional=True),
+    Group("cert-manager", ("cert-manager",), package=".", is_optional=True),
     Group("remotedialer", ("remotedialer",), package=".", is_optional=True),
     Group("chisel", ("chisel", "chisel-agents"), package="tool .", is_optional=True),
     Group(
