@@ -50,7 +50,7 @@ peers: $(VENV)/.dev ## Real nginx, Envoy, HAProxy, Caddy and OpenSSL in front of
 	$(PYTEST) -q -n 2 tests/peers $(ARGS)
 
 e2e: $(VENV)/.dev ## Real processes, kubectl and Kubernetes API servers (see make testbed)
-	$(PYTEST) -q tests/e2e $(ARGS)
+	$(PYTEST) -q -n 2 --dist loadfile tests/e2e $(ARGS)
 
 chaos: $(VENV)/.dev ## Break everything under load: KUBENTLY_CHAOS_SECONDS=3600 for longer, KUBENTLY_CHAOS_SEED=N to repeat
 	$(PYTEST) -q tests/chaos $(ARGS)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e import content
+from tests.e2e import audit_proof, content
 from tests.e2e.harness import ApiProcess, Cli, Fleet
 from tests.testbed import binaries
 from tests.testbed.cluster import Cluster
@@ -16,16 +16,13 @@ from tests.testbed.processes import command_lines
 
 Clusters = Mapping[str, Cluster]
 
-_LAST = "test_audit_proof.py"
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The proof is about everything that was asked before: it comes last."""
+    """All of them need the test bed."""
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.testbed)
-    items.sort(key=lambda item: item.path.name == _LAST)
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def clusters(folder: Path, request: pytest.FixtureRequest) -> Iterator[Clusters]:
-    """alpha and beta, with what `content` puts into them."""
+    """alpha and beta, with what `content` puts into them. At their end it is proven what was asked of them."""
     both = {
         "alpha": Cluster("alpha", folder / "clusters" / "alpha"),
         "beta": Cluster("beta", folder / "clusters" / "beta", with_metrics=_wants_metrics(request.session.items)),
@@ -52,6 +49,8 @@ def clusters(folder: Path, request: pytest.FixtureRequest) -> Iterator[Clusters]
             cluster.wait_ready()
             content.fill(cluster)
         yield both
+        for cluster in both.values():
+            audit_proof.prove(cluster.audit(user=content.EXECUTOR))
 
 
 @pytest.fixture(scope="session")

@@ -26,9 +26,9 @@ import yaml
 from kubently import trust
 from kubently.kube import policy
 from tests.e2e import content
+from tests.e2e.audit_proof import SUBRESOURCES, unexpected
 from tests.e2e.content import EXECUTOR, FORMS
 from tests.e2e.harness import Fleet
-from tests.e2e.test_audit_proof import SUBRESOURCES, unexpected
 from tests.oracle import argvs, gate, raw, requests
 from tests.oracle.requests import Attributes, Raw
 from tests.testbed.cluster import AuditRecord, Cluster
