@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from kubently.analyzers import (
     config,
+    ending,
     images,
     ingresses,
+    nodes,
     ports,
     probes,
     refusals,
     restarts,
     scheduling,
     services,
+    starting,
     storage,
     workloads,
 )
@@ -49,6 +52,9 @@ ANALYZERS: tuple[Analyzer, ...] = (
     *ports.ANALYZERS,
     *ingresses.ANALYZERS,
     *storage.ANALYZERS,
+    *nodes.ANALYZERS,
+    *starting.ANALYZERS,
+    *ending.ANALYZERS,
 )
 """All analyzers of our own."""
 

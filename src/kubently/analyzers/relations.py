@@ -1,10 +1,11 @@
-"""Who depends on whom: Ingress on Service, Service on workload, workload on claims and configuration."""
+"""Who depends on whom: Ingress on Service, Service on workload, workload on claims and nodes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kubently.analyzers.resources import INGRESSES, PERSISTENT_VOLUME_CLAIMS, PODS, SERVICES, WORKLOADS
+from kubently.analyzers import containers
+from kubently.analyzers.resources import INGRESSES, NODES, PERSISTENT_VOLUME_CLAIMS, PODS, SERVICES, WORKLOADS
 from kubently.analyzers.snapshot import Snapshot, is_name
 from kubently.kube import objects
 from kubently.kube.objects import KubeObject
@@ -56,6 +57,10 @@ def _edges(snapshot: Snapshot) -> Iterator[tuple[ResourceRef, ResourceRef]]:
 def _workload_edges(snapshot: Snapshot) -> Iterator[tuple[ResourceRef, ResourceRef]]:
     for pod in snapshot.members(PODS):
         workload = snapshot.workload_of(pod)
+        node = snapshot.get(NODES, "", objects.text(pod, "spec", "nodeName"))
+        # A node on which all is well explains nothing.
+        if node is not None and not containers.is_ready(pod):
+            yield workload, objects.ref(node)
         for claim in claims_of(pod):
             yield (
                 workload,

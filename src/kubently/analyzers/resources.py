@@ -49,6 +49,8 @@ JOBS = Resource("batch", "v1", "jobs", "Job")
 CRON_JOBS = Resource("batch", "v1", "cronjobs", "CronJob")
 INGRESSES = Resource("networking.k8s.io", "v1", "ingresses", "Ingress")
 INGRESS_CLASSES = Resource("networking.k8s.io", "v1", "ingressclasses", "IngressClass", is_namespaced=False)
+NAMESPACES = Resource("", "v1", "namespaces", "Namespace", is_namespaced=False)
+API_SERVICES = Resource("apiregistration.k8s.io", "v1", "apiservices", "APIService", is_namespaced=False)
 STORAGE_CLASSES = Resource("storage.k8s.io", "v1", "storageclasses", "StorageClass", is_namespaced=False)
 
 RESOURCES: tuple[Resource, ...] = (
@@ -70,6 +72,8 @@ RESOURCES: tuple[Resource, ...] = (
     INGRESSES,
     INGRESS_CLASSES,
     STORAGE_CLASSES,
+    NAMESPACES,
+    API_SERVICES,
 )
 
 WORKLOADS: tuple[Resource, ...] = (DEPLOYMENTS, STATEFUL_SETS, DAEMON_SETS, REPLICA_SETS, JOBS, CRON_JOBS)

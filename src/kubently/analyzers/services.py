@@ -24,7 +24,7 @@ NO_READY_ENDPOINTS = Condition(
     Severity.OUTAGE,
     "The Service selects pods or workloads, but no pod of them is ready.",
     "See why the pods are not ready.",
-    symptom_of=("pod/*", "workload/*"),
+    symptom_of=("pod/*", "workload/*", "node/not-ready"),
 )
 SCALED_TO_ZERO = Condition(
     "workload/scaled-to-zero",

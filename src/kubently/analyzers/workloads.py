@@ -20,6 +20,7 @@ ROLLOUT_STUCK = Condition(
     symptom_of=(
         "pod/*",
         "pvc/*",
+        "node/not-ready",
         "workload/quota-exceeded",
         "workload/quota-needs-resources",
         "workload/webhook-fails",
