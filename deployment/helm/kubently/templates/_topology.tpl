@@ -2,7 +2,7 @@
 
 {{- define "kubently.hasApi" -}}
 {{- if kindIs "invalid" .Values.api.enabled -}}
-{{- if not (include "kubently.executor.isRemote" .) }}true{{ end -}}
+{{- if or .Values.tls.external.domain (not (include "kubently.executor.isRemote" .)) }}true{{ end -}}
 {{- else if .Values.api.enabled -}}true{{- end -}}
 {{- end -}}
 
