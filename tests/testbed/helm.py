@@ -51,7 +51,7 @@ def render(
     files: Sequence[Path] = (),
     kinds: Sequence[str] = (),
 ) -> list[Object]:
-    """All objects of the chart with *files*, then *values*; *more* are Helm's options, *kinds* the cluster's API versions.
+    """All objects of the chart with *files*, then *values*; *more* are Helm's options, *kinds* what the cluster serves.
 
     Raises HelmError with the chart's words.
     """
@@ -125,14 +125,15 @@ def environment(found: Object) -> dict[str, str]:
     return {e["name"]: e["value"] for e in container(found).get("env", ()) if "value" in e}
 
 
-class _Strict(yaml.SafeLoader):
+class _Strict(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # depends on the machine
     """Refuses keys that stand twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value]
         twice = {key for key in keys if keys.count(key) > 1}
         assert not twice, f"{twice} twice in one mapping: {node.start_mark}"
-        return super().construct_mapping(node, deep)
+        made: dict[Any, Any] = super().construct_mapping(node, deep)
+        return made
 
 
 # PyYAML has no constructor for the tag of a lone "=", which CRDs and PromQL contain.
