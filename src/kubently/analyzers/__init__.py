@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from kubently.analyzers import (
+    autoscaling,
     config,
+    controllers,
     ending,
+    environment,
     images,
     ingresses,
+    jobs,
     nodes,
     ports,
     probes,
@@ -16,6 +20,8 @@ from kubently.analyzers import (
     services,
     starting,
     storage,
+    volumes,
+    webhooks,
     workloads,
 )
 from kubently.analyzers.base import Analyzer, Condition, analyzer
@@ -55,6 +61,12 @@ ANALYZERS: tuple[Analyzer, ...] = (
     *nodes.ANALYZERS,
     *starting.ANALYZERS,
     *ending.ANALYZERS,
+    *controllers.ANALYZERS,
+    *jobs.ANALYZERS,
+    *autoscaling.ANALYZERS,
+    *webhooks.ANALYZERS,
+    *environment.ANALYZERS,
+    *volumes.ANALYZERS,
 )
 """All analyzers of our own."""
 

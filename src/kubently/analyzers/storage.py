@@ -144,14 +144,15 @@ def _without_class(snapshot: Snapshot, claim: KubeObject) -> _Verdict | None:
     if not snapshot.is_complete(STORAGE_CLASSES):
         return _by_events(snapshot, claim)
     classes = snapshot.members(STORAGE_CLASSES)
-    if any(_is_default(item) for item in classes):
+    if any(is_default(item) for item in classes):
         return _by_events(snapshot, claim)
     names = ", ".join(sorted(objects.name(item) for item in classes)) or "none"
     what = "names no storage class, and the cluster has no default one"
     return _Verdict(NO_DEFAULT_CLASS, what, (quote("storageclasses", names),))
 
 
-def _is_default(storage_class: KubeObject) -> bool:
+def is_default(storage_class: KubeObject) -> bool:
+    """Say whether claims that name no class get this one."""
     annotations = objects.string_map(storage_class, "metadata", "annotations")
     return any(annotations.get(key) == "true" for key in _DEFAULT_CLASS)
 

@@ -1,0 +1,192 @@
+"""What a workload's containers are told: variables that shadow each other, addresses that lead nowhere, no DNS."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from kubently.analyzers import cases, containers
+from kubently.analyzers.base import Analyzer, Condition, analyzer, finding, quote
+from kubently.analyzers.cases import Case
+from kubently.analyzers.resources import CRON_JOBS, DAEMON_SETS, DEPLOYMENTS, PODS, SERVICES, STATEFUL_SETS
+from kubently.analyzers.snapshot import Snapshot
+from kubently.kube import objects
+from kubently.kube.objects import KubeObject
+from kubently.schema.findings import Finding, ResourceRef, Severity
+
+TWICE = Condition(
+    "workload/env-twice",
+    Severity.RISK,
+    "A container sets a variable twice with different values; the later one wins.",
+    "Remove the one that is not meant.",
+)
+SERVICE_MISSING = Condition(
+    "workload/env-service-missing",
+    Severity.RISK,
+    "A variable holds the address of a Service that does not exist.",
+    "Correct the name, or create the Service.",
+)
+PORT_MISSING = Condition(
+    "workload/env-port-missing",
+    Severity.RISK,
+    "A variable holds the address of a Service with a port that the Service does not have.",
+    "Use one of the Service's ports, which need not be the container's.",
+)
+NO_DNS = Condition(
+    "pod/no-dns",
+    Severity.DEGRADED,
+    "The pod's dnsPolicy is None, and it names no server of its own: it resolves nothing.",
+    "Set dnsPolicy ClusterFirst, or dnsConfig.nameservers.",
+)
+HOST_DNS = Condition(
+    "pod/host-network-dns",
+    Severity.HYGIENE,
+    "The pod uses the host's network with dnsPolicy ClusterFirst, which then means the node's DNS.",
+    "Set dnsPolicy ClusterFirstWithHostNet where it asks for Services by name.",
+)
+
+_WORKLOADS = (DEPLOYMENTS, STATEFUL_SETS, DAEMON_SETS, CRON_JOBS)
+# A name that the cluster's DNS may know, perhaps within a URL; `_is_address` says whether it can be nothing else.
+_ADDRESS = re.compile(
+    r"(?:(?P<scheme>[a-z][a-z0-9+.-]{0,20})://(?:[^/@\s]{0,200}@)?)?"
+    r"(?P<name>[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?)"
+    r"(?:\.(?P<namespace>[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)\.svc(?:\.[a-z0-9.-]{1,100})?)?"
+    r"(?::(?P<port>[0-9]{1,5}))?(?:/.*)?",
+    re.DOTALL,
+)
+_OWN_MACHINE = frozenset({"localhost", "host", "ip6-localhost"})
+
+
+@analyzer(
+    "environment-variables",
+    needs=(*_WORKLOADS, SERVICES, PODS),
+    conditions=(TWICE, SERVICE_MISSING, PORT_MISSING),
+    needs_logs=True,
+)
+def environment_variables(snapshot: Snapshot) -> Iterator[Finding]:
+    """Report variables in pod templates that cannot be meant."""
+    for resource in _WORKLOADS:
+        for workload in snapshot.members(resource):
+            for container in objects.containers(workload):
+                yield from _twice(workload, container)
+                yield from _addresses(snapshot, workload, container)
+
+
+@analyzer("pod-dns", needs=cases.NEEDS, conditions=(NO_DNS, HOST_DNS))
+def pod_dns(snapshot: Snapshot) -> Iterator[Finding]:
+    """Report pods that cannot resolve names, or not those of Services."""
+    yield from cases.findings(snapshot, _dns_cases(snapshot))
+
+
+def _twice(workload: KubeObject, container: KubeObject) -> Iterator[Finding]:
+    seen: dict[str, str] = {}
+    ref = objects.ref(workload)
+    for item in objects.mappings(container, "env"):
+        name, value = objects.text(item, "name"), objects.text(item, "value")
+        if name in seen and seen[name] != value and "valueFrom" not in item:
+            where = f"container {objects.text(container, 'name')}"
+            yield finding(
+                TWICE,
+                title=f"{cases.display(ref)}: {where} sets {name} twice, and the later value wins",
+                objects=(ref,),
+                evidence=(quote(f"{cases.display(ref)} {where} env", f"{name} is listed twice with different values"),),
+                key=f"{where} {name}",
+            )
+        seen[name] = value
+
+
+def _addresses(snapshot: Snapshot, workload: KubeObject, container: KubeObject) -> Iterator[Finding]:
+    ref = objects.ref(workload)
+    for item in objects.mappings(container, "env"):
+        match = _ADDRESS.fullmatch(objects.text(item, "value"))
+        if match is None or match["name"] in _OWN_MACHINE or not _is_address(match):
+            continue
+        namespace = match["namespace"] or ref.namespace
+        if not snapshot.is_complete(SERVICES, namespace):
+            continue
+        service = snapshot.get(SERVICES, namespace, match["name"])
+        target = ResourceRef(kind="Service", namespace=namespace, name=match["name"])
+        where = f"container {objects.text(container, 'name')} variable {objects.text(item, 'name')}"
+        if service is None and match["namespace"]:
+            yield _missing(snapshot, workload, target, where)
+        elif service is not None and match["port"] and not _has_port(service, int(match["port"])):
+            yield _no_port(service, workload, int(match["port"]), where)
+
+
+def _is_address(match: re.Match[str]) -> bool:
+    """Say whether a text is surely the address of a Service: its full name, or a name with a port behind it."""
+    return bool(match["namespace"] or (match["port"] and (match["scheme"] or match["name"])))
+
+
+def _has_port(service: KubeObject, port: int) -> bool:
+    if objects.text(service, "spec", "type") == "ExternalName" or objects.text(service, "spec", "clusterIP") == "None":
+        return True
+    return port in (objects.integer(item, "port") for item in objects.mappings(service, "spec", "ports"))
+
+
+def _missing(snapshot: Snapshot, workload: KubeObject, target: ResourceRef, where: str) -> Finding:
+    ref = objects.ref(workload)
+    pods = [pod for pod in snapshot.pods_of(ref) if not containers.is_finished(pod)]
+    suffers = bool(pods) and not any(map(containers.is_ready, pods)) and _is_missed(snapshot, pods, target.name)
+    known = ", ".join(sorted(objects.name(s) for s in snapshot.members(SERVICES, target.namespace))[:20]) or "none"
+    return finding(
+        SERVICE_MISSING,
+        title=f"{cases.display(ref)}: {where} names Service {target.namespace}/{target.name}, which does not exist",
+        objects=(ref, target),
+        evidence=(
+            quote(f"{cases.display(ref)} {where}", f"{target.name}.{target.namespace}.svc"),
+            quote(f"services in namespace {target.namespace}", known),
+        ),
+        next_checks=(f"get services -n {target.namespace}",),
+        severity=Severity.OUTAGE if suffers else None,
+        key=where,
+    )
+
+
+def _is_missed(snapshot: Snapshot, pods: Sequence[KubeObject], name: str) -> bool:
+    """Say whether a log of the pods speaks of the host."""
+    speaks = re.compile(rf"\b{re.escape(name)}\b")
+    keys = {
+        key
+        for pod in pods
+        for container in containers.containers_of(pod)
+        for key in snapshot.logs_like(pod, container.name)
+    }
+    return any(speaks.search(snapshot.logs[key]) for key in keys)
+
+
+def _no_port(service: KubeObject, workload: KubeObject, port: int, where: str) -> Finding:
+    ref, target = objects.ref(workload), objects.ref(service)
+    ports = ", ".join(str(objects.integer(item, "port")) for item in objects.mappings(service, "spec", "ports"))
+    return finding(
+        PORT_MISSING,
+        title=f"{cases.display(ref)}: {where} uses port {port} of {cases.display(target)}, which has {ports or 'none'}",
+        objects=(ref, target),
+        evidence=(
+            quote(f"{cases.display(ref)} {where}", f"{target.name}:{port}"),
+            quote(f"{cases.display(target)} spec.ports", ports or "none"),
+        ),
+        next_checks=(f"describe service {target.name} -n {target.namespace}",),
+        key=where,
+    )
+
+
+def _dns_cases(snapshot: Snapshot) -> Iterator[Case]:
+    for pod in snapshot.members(PODS):
+        if containers.is_finished(pod):
+            continue
+        policy = objects.text(pod, "spec", "dnsPolicy")
+        source = cases.pod_source(pod, "spec.dnsPolicy")
+        if policy == "None" and not objects.strings(pod, "spec", "dnsConfig", "nameservers"):
+            yield Case(NO_DNS, pod, "has no DNS server", (quote(source, policy),), severity=Severity.DEGRADED)
+        elif policy == "ClusterFirst" and objects.flag(pod, "spec", "hostNetwork") and not _is_system(pod):
+            words = "resolves by its node, not by the cluster"
+            yield Case(HOST_DNS, pod, words, (quote(source, policy),), severity=Severity.HYGIENE)
+
+
+def _is_system(pod: KubeObject) -> bool:
+    """Say whether it is one of the cluster's own, which ask for no Services."""
+    return objects.namespace(pod) == "kube-system"
+
+
+ANALYZERS: tuple[Analyzer, ...] = (environment_variables, pod_dns)
