@@ -93,6 +93,10 @@ class Node(Cluster):
         """Wait until a workload is as it should be."""
         self.kubectl("rollout", "status", workload, "-n", namespace, f"--timeout={timeout}s", timeout=timeout + 30)
 
+    def make_folder(self, path: str) -> None:
+        """Make a folder on the node, for a volume."""
+        self._space.run("mkdir", "-p", path)
+
     def execute(self, namespace: str, pod: str, *argv: str, check: bool = True) -> str:
         """Run a program in a pod (or deployment/name); what it prints."""
         result = self.kubectl("exec", "-n", namespace, pod, "--", *argv, check=check)

@@ -112,7 +112,7 @@ def coredns(names: Mapping[str, str]) -> list[dict[str, Any]]:
     corefile = (
         ".:53 {\nerrors\nready\nreload\n"
         "kubernetes cluster.local in-addr.arpa {\npods insecure\nfallthrough in-addr.arpa\n}\n"
-        f"hosts {{\n{hosts}}}\n}}\n"
+        f"hosts {{\n{hosts}fallthrough\n}}\n}}\n"
     )
     rules = [
         {"apiGroups": [""], "resources": ["endpoints", "services", "pods", "namespaces"], "verbs": ["list", "watch"]},

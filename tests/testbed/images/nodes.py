@@ -21,7 +21,9 @@ from tests.testbed.images.builder import Builder, Image, Source
 API, EXECUTOR = "registry.test/kubently:1", "registry.test/kubently-executor:1"
 REDIS, EDGE, SHELL = "registry.test/redis:1", "registry.test/edge:1", "registry.test/shell:1"
 _ROOT = Path(__file__).resolve().parents[3]
-_OURS = {API: "api", EXECUTOR: "executor"}
+NEXT_API, NEXT_EXECUTOR = "registry.test/kubently:2", "registry.test/kubently-executor:2"
+"""The same under another tag: what a rolling upgrade brings."""
+_OURS = {API: "api", EXECUTOR: "executor", NEXT_API: "api", NEXT_EXECUTOR: "executor"}
 _OTHERS = {node_files.PAUSE: "pause", node_files.COREDNS: "coredns", SHELL: "shell", REDIS: "redis", EDGE: "edge"}
 # Whoever builds for others pins the base; here it is what debootstrap makes.
 _ARGUMENTS = {"BASE_DIGEST": "debootstrap"}

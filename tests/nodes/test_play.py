@@ -1,0 +1,222 @@
+"""The guide's migration, phase by phase, on one installation of the chart in real clusters.
+
+Between its third and fourth phase, with a second cluster that dials by name: what must survive there.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO
+
+import pytest
+
+from tests.nodes import workloads
+from tests.nodes.installation import (
+    DOMAIN,
+    HOME,
+    INTERNAL_DOMAIN,
+    NAMESPACE,
+    PUBLIC_SECRET,
+    REMOTE,
+    Installation,
+    Values,
+    images,
+)
+from tests.nodes.people import Person
+from tests.testbed.images import nodes
+from tests.testbed.processes import until
+
+pytestmark = [pytest.mark.testbed, pytest.mark.timeout(300)]
+
+SINGLE: Values = {
+    "tls": {"enabled": True, "mode": "internal"},
+    "executor": {"enabled": True, "clusterId": HOME},
+    # The edge is a pod.
+    "api": {"trustedProxies": ["10.244.0.0/16"]},
+}
+EXTERNAL: Values = {"tls": {"mode": "external", "external": {"domain": DOMAIN}, "existingSecret": PUBLIC_SECRET}}
+REMOTE_EXECUTOR: Values = {
+    "api": {"enabled": False},
+    "executor": {
+        "clusterId": REMOTE,
+        "apiUrl": f"https://{DOMAIN}",
+        "enrolment": {"existingSecret": "enrolment"},
+    },
+}
+WITHOUT_EXECUTOR: Values = {"executor": {"enabled": False}}
+
+
+@pytest.fixture
+def person(installation: Installation) -> Person:
+    """Somebody who uses the public name."""
+    return installation.person(DOMAIN, installation.authority.cert)
+
+
+@pytest.fixture(scope="module")
+def trusting(installation: Installation) -> Values:
+    """How an executor trusts the CA of the public certificate."""
+    return {"executor": {"tls": {"caBundle": {"pem": installation.authority.cert.decode()}}}}
+
+
+def test_phase_1_one_cluster_with_internal_tls(installation: Installation) -> None:
+    installation.helm(installation.hub, "kubently", images(), SINGLE)
+
+    person = installation.person(INTERNAL_DOMAIN, installation.secret("kubently-api-tls", "ca.crt"))
+
+    installation.wait_connected(person, HOME)
+    assert person.run(HOME, "get", "nodes", "-o", "name") == "node/hub-node\n"
+
+
+def test_phase_2_the_same_installation_with_a_public_name(installation: Installation, trusting: Values) -> None:
+    key = installation.secret("kubently-api", "admin-key")
+    installation.put_certificate()
+
+    installation.helm(installation.hub, "kubently", images(), SINGLE, EXTERNAL, trusting)
+
+    person = installation.person(DOMAIN, installation.authority.cert)
+    installation.wait_connected(person, HOME)
+    assert installation.secret("kubently-api", "admin-key") == key
+    assert person.run(HOME, "get", "nodes", "-o", "name") == "node/hub-node\n"
+
+
+def test_phase_3_an_executor_in_a_remote_cluster(installation: Installation, person: Person, trusting: Values) -> None:
+    added = json.loads(person.said("cluster", "add", REMOTE, "-o", "json"))
+    where = {"name": "enrolment", "namespace": NAMESPACE}
+    installation.remote.apply(
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
+        {"apiVersion": "v1", "kind": "Secret", "metadata": where, "stringData": {"token": added["token"]}},
+        *workloads.objects(),
+    )
+
+    installation.helm(installation.remote, "kubently-executor", images(), REMOTE_EXECUTOR, trusting)
+
+    installation.wait_connected(person, HOME, REMOTE)
+    assert person.run(REMOTE, "get", "nodes", "-o", "name") == "node/remote-node\n"
+    deployments = installation.remote.kubectl("get", "deployments", "-n", NAMESPACE, "-o", "name").stdout
+    assert deployments == "deployment.apps/kubently-executor\n"
+
+
+def test_own_kubectl_reaches_the_remote_cluster(person: Person) -> None:
+    assert person.kubectl(REMOTE, "get", "nodes", "-o", "name") == "node/remote-node\n"
+
+
+def test_guides_troubleshooting_runs_in_the_executors_pod(installation: Installation) -> None:
+    pod = "deployment/kubently-executor"
+
+    found = installation.remote.execute(NAMESPACE, pod, "nslookup", DOMAIN, check=False)
+    health = installation.remote.execute(
+        NAMESPACE, pod, "curl", "-sS", "--cacert", "/etc/kubently/trust/ca-pem/ca.crt", f"https://{DOMAIN}/health"
+    )
+    handshake = installation.remote.execute(
+        NAMESPACE,
+        pod,
+        "openssl",
+        "s_client",
+        "-connect",
+        f"{DOMAIN}:443",
+        "-CAfile",
+        "/etc/kubently/trust/ca-pem/ca.crt",
+    )
+
+    assert installation.hub.address in found
+    assert json.loads(health)["status"] == "ok"
+    assert "Verify return code: 0 (ok)" in handshake
+
+
+def test_helm_test_runs_the_doctor_in_both_clusters(installation: Installation) -> None:
+    installation.helm_test(installation.hub, "kubently")
+    installation.helm_test(installation.remote, "kubently-executor")
+
+
+def test_crashing_pod_is_diagnosed(installation: Installation, person: Person) -> None:
+    def restarts() -> str:
+        shown = installation.remote.kubectl("get", "pods", "-n", workloads.NAMESPACE, "-l", f"app={workloads.CRASHING}")
+        return shown.stdout
+
+    until(lambda: "CrashLoopBackOff" in restarts(), "a crash loop", timeout=60, every=0.5)
+
+    told = person.kubently("diagnose", REMOTE)
+
+    assert told.returncode == 1
+    assert f"Deployment {workloads.NAMESPACE}/{workloads.CRASHING}" in told.stdout
+    assert "exit code 3" in told.stdout
+    assert workloads.LAST_WORDS in told.stdout
+
+
+def test_certificate_is_rotated_under_load_without_any_loss(installation: Installation, person: Person) -> None:
+    with (
+        _followed(person) as lines,
+        installation.load(HOME, REMOTE) as load,
+    ):
+        first = next(lines)
+        before = load.answered
+        until(lambda: load.answered > before + 20, "load before", timeout=60)
+        new = installation.put_certificate()
+        until(lambda: _same(installation.served(), new), "the edge serves the new certificate", timeout=90)
+        at_change = load.answered
+        until(lambda: load.answered > at_change + 20, "load after", timeout=60)
+        last = next(number for number in lines if number > first + 30)
+
+    assert load.failures == []
+    assert last > first + 30
+
+
+def test_api_is_upgraded_under_load_without_any_loss(installation: Installation, trusting: Values) -> None:
+    new = {"api": images("2")["api"]}
+
+    with installation.load(HOME, REMOTE) as load:
+        until(lambda: load.answered > 20, "load before", timeout=60)
+        installation.helm(installation.hub, "kubently", images(), SINGLE, EXTERNAL, trusting, new)
+        at_end = load.answered
+        until(lambda: load.answered > at_end + 20, "load after", timeout=60)
+
+    assert load.failures == []
+    assert installation.running_images(installation.hub, "api") == {nodes.NEXT_API}
+
+
+def test_executor_is_upgraded_under_load_without_any_loss(installation: Installation, trusting: Values) -> None:
+    new = {"executor": images("2")["executor"]}
+
+    with installation.load(REMOTE) as load:
+        until(lambda: load.answered > 20, "load before", timeout=60)
+        installation.helm(installation.remote, "kubently-executor", images(), REMOTE_EXECUTOR, trusting, new)
+        at_end = load.answered
+        until(lambda: load.answered > at_end + 20, "load after", timeout=60)
+
+    assert load.failures == []
+    assert installation.running_images(installation.remote, "executor") == {nodes.NEXT_EXECUTOR}
+
+
+def test_phase_4_without_the_local_executor(installation: Installation, person: Person) -> None:
+    installation.helm(installation.hub, "kubently", images("2"), SINGLE, EXTERNAL, WITHOUT_EXECUTOR)
+
+    installation.wait_connected(person, REMOTE)
+    assert person.run(REMOTE, "get", "nodes", "-o", "name") == "node/remote-node\n"
+    left = installation.hub.kubectl("get", "deployments,clusterroles", "-n", NAMESPACE, "-o", "name").stdout
+    assert "executor" not in left
+
+
+@contextmanager
+def _followed(person: Person) -> Iterator[Iterator[int]]:
+    """The counter's numbers, as `logs -f` brings them through the tunnel: one after the other, or it fails."""
+    argv = ("logs", "-f", f"deployment/{workloads.COUNTER}", "-n", workloads.NAMESPACE, "--tail=1")
+    with person.following("run", REMOTE, "--timeout=300", "--", *argv) as process:
+        assert process.stdout is not None
+        yield _consecutive(process.stdout)
+
+
+def _consecutive(lines: IO[str]) -> Iterator[int]:
+    expected = None
+    for line in lines:
+        number = int(line.removeprefix("line "))
+        assert expected in (None, number), f"{number} where {expected} was to come"
+        expected = number + 1
+        yield number
+
+
+def _same(one: bytes, other: bytes) -> bool:
+    """Whether two PEM texts are the same certificate."""
+    return re.sub(rb"\s", b"", one) == re.sub(rb"\s", b"", other)
