@@ -49,8 +49,10 @@ class Installation:
 
     def up(self) -> None:
         """Start both clusters."""
-        self.hub.up()
-        self.remote.up()
+        self.hub.launch()
+        self.remote.launch()
+        self.hub.wait_ready()
+        self.remote.wait_ready()
         self._make_volume()
 
     def down(self) -> None:
@@ -79,10 +81,10 @@ class Installation:
         for workload in shown.stdout.split():
             cluster.rolled_out(NAMESPACE, workload)
 
-    def helm_test(self, cluster: Node, release: str) -> None:
-        """Run the release's own tests."""
+    def helm_test(self, cluster: Node, release: str) -> str:
+        """Run the release's own tests; what their pods print."""
         words = ("test", release, f"--namespace={NAMESPACE}", "--timeout=3m", "--logs")
-        helm.helm(*words, kubeconfig=cluster.kubeconfig("admin"))
+        return helm.helm(*words, kubeconfig=cluster.kubeconfig("admin"))
 
     def put_certificate(self, name: str = DOMAIN) -> bytes:
         """Put a new certificate for *name* into the public Secret, as whoever renews it would; its PEM."""

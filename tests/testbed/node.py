@@ -13,7 +13,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -41,24 +41,29 @@ class Node(Cluster):
         self._space = namespaces.Namespaces(name, index, folder)
         self._images = images
         self._names = names or {}
+        self._pool = ThreadPoolExecutor(1)
+        self._importing: Future[None] = Future()
         self.node = f"{name}-node"
 
     # ------------------------------------------------------------------ life
 
-    def up(self) -> None:
-        """Start everything and wait until pods run and names resolve."""
+    def launch(self) -> None:
+        """Make the namespaces, start containerd, etcd and the API server, and begin to import the images."""
         for program in _HELPERS:
             binaries.find(program)
         self._folder.mkdir(parents=True, exist_ok=True)
         self._space.up()
         (self._folder / "resolv.conf").write_text("")
-        with ThreadPoolExecutor(1) as pool:
-            imported = pool.submit(self._import, self._start_containerd())
-            self.launch()
-            self.wait_api()
-            self.start("kube-controller-manager")
-            self.start("kube-scheduler")
-            imported.result()
+        self._start_containerd()
+        self._importing = self._pool.submit(self._import, binaries.find("ctr"))
+        super().launch()
+
+    def wait_ready(self) -> None:
+        """Wait for the API server, start the rest and wait until pods run and names resolve."""
+        self.wait_api()
+        self.start("kube-controller-manager")
+        self.start("kube-scheduler")
+        self._importing.result()
         self._start_node()
         self.kubectl("wait", "--for=create", f"node/{self.node}", "--timeout=60s", timeout=90)
         self.kubectl("wait", "--for=condition=Ready", f"node/{self.node}", "--timeout=90s", timeout=120)
@@ -69,6 +74,7 @@ class Node(Cluster):
     def down(self) -> None:
         """End everything and remove the folder. Idempotent."""
         self._space.down()
+        self._pool.shutdown()
         for process in self._processes.values():
             process.kill()
         self._processes.clear()
@@ -107,7 +113,7 @@ class Node(Cluster):
     def _entrance(self) -> Sequence[str | Path]:
         return self._space.entrance()
 
-    def _start_containerd(self) -> Path:
+    def _start_containerd(self) -> None:
         runc = shutil.which("runc")
         assert runc is not None
         folder = self._folder
@@ -115,7 +121,6 @@ class Node(Cluster):
         (folder / "cni").mkdir()
         (folder / "cni" / "10-pods.conflist").write_text(json.dumps(node_files.cni(folder)))
         self.start("containerd")
-        return binaries.find("ctr")
 
     def _import(self, ctr: Path) -> None:
         words = (ctr, "-a", node_files.SOCKET, "-n", "k8s.io")
