@@ -5,7 +5,7 @@ PYTEST := $(BIN)/python -m pytest
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check format lint types imports unit integration peers chart e2e chaos testbed bench references clean
+.PHONY: help up test check format lint types imports unit integration peers chart e2e nodes chaos testbed bench references clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ chart: $(VENV)/.dev ## The Helm chart before real judges and in a real Kubernete
 
 e2e: $(VENV)/.dev ## Real processes, kubectl and Kubernetes API servers (see make testbed)
 	$(PYTEST) -q -n 2 --dist loadfile tests/e2e $(ARGS)
+
+nodes: $(VENV)/.dev ## The images, and the chart played on real nodes (root; else as plain processes)
+	$(PYTEST) -q tests/nodes $(ARGS)
 
 chaos: $(VENV)/.dev ## Break everything under load: KUBENTLY_CHAOS_SECONDS=3600 for longer, KUBENTLY_CHAOS_SEED=N to repeat
 	$(PYTEST) -q tests/chaos $(ARGS)
