@@ -24,7 +24,7 @@ $(VENV)/.dev: $(VENV)/.all
 up: $(VENV)/.all ## Run API, executors and a first fleet diagnosis on this machine (ARGS="--context NAME")
 	@$(BIN)/kubently up $(ARGS)
 
-test: check integration peers chart e2e chaos ## Everything that this machine can test
+test: check integration peers chart e2e nodes chaos ## Everything that this machine can test
 
 check: format lint types imports unit ## Format, lint, types, import contracts and unit tests
 

@@ -21,7 +21,7 @@ _BRIDGE, _NETWORK = "kubently0", "10.200.0"
 _CGROUPS = Path("/sys/fs/cgroup")
 _CONTROLLERS = ("cpu", "memory", "pids")
 _CNI = Path("/usr/lib/cni")
-_PROGRAMS = ("busybox", "conntrack", "ip", "nft", "nsenter", "runc", "unshare")
+_PROGRAMS = ("busybox", "conntrack", "debootstrap", "ip", "nft", "nsenter", "runc", "unshare")
 _SEPARATE = ("--net", "--mount", "--pid", "--fork", "--mount-proc")
 
 

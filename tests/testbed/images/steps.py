@@ -68,6 +68,20 @@ def copy(place: Place, source: Path, names: Sequence[str], target: str, *, sourc
         _isolated(script, f"COPY {' '.join(names)} {target}")
 
 
+def look(layers: Sequence[Path], command: str, *, environment: Mapping[str, str], user: str) -> str:
+    """What a shell command prints in a finished image, as *user* (numbers), with a read-only root and a /tmp."""
+    with tempfile.TemporaryDirectory(prefix="kubently-look-") as scratch:
+        root = Path(scratch)
+        variables = shlex.join(f"{name}={value}" for name, value in environment.items())
+        script = [
+            f"mount -t overlay overlay -o lowerdir={_joined(layers)} {root}",
+            *_devices(root),
+            f"mount -t tmpfs -o mode=1777 tmpfs {root}/tmp",
+            f"exec chroot --userspec={user} --groups= {root} env -i {variables} sh -c {shlex.quote(command)}",
+        ]
+        return _isolated(script, command)
+
+
 def _copied(source: Path, into: str, *, is_folder: bool) -> str:
     """A folder's content goes into the target; a file becomes the target, or lies in it where that is a folder."""
     if_folder = f"mkdir -p {into} && cp -a --no-preserve=ownership {source}/. {into}/"
@@ -93,11 +107,12 @@ def _devices(root: Path) -> list[str]:
     return lines
 
 
-def _isolated(script: Sequence[str], what: str) -> None:
+def _isolated(script: Sequence[str], what: str) -> str:
     argv = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--", "sh", "-ec", "\n".join(script)]
     result = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if result.returncode:
         raise RuntimeError(f"{what} failed:\n{result.stdout[-2000:]}{result.stderr[-3000:]}")
+    return result.stdout
 
 
 def _hand_over(folder: Path, release: str) -> dict[str, str]:
