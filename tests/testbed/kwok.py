@@ -118,7 +118,7 @@ def logs_definition() -> dict[str, Any]:
 
 def node(name: str, labels: Mapping[str, str], kubernetes_version: str) -> dict[str, Any]:
     """A simulated node."""
-    size = {"cpu": "8", "memory": "16Gi", "pods": "110"}
+    size = {"cpu": "8", "memory": "16Gi", "pods": "110", "ephemeral-storage": "100Gi"}
     system = {"kubeletVersion": f"v{kubernetes_version}", "osImage": "simulated", "operatingSystem": "linux"}
     system |= {"architecture": "amd64", "kernelVersion": "0", "containerRuntimeVersion": "none://0"}
     system |= {"machineID": name, "systemUUID": name, "bootID": name, "kubeProxyVersion": ""}
