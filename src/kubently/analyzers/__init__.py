@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kubently.analyzers import (
+    addons,
     autoscaling,
     config,
     controllers,
@@ -11,6 +12,7 @@ from kubently.analyzers import (
     images,
     ingresses,
     jobs,
+    networkpolicies,
     nodes,
     ports,
     probes,
@@ -67,6 +69,8 @@ ANALYZERS: tuple[Analyzer, ...] = (
     *webhooks.ANALYZERS,
     *environment.ANALYZERS,
     *volumes.ANALYZERS,
+    *networkpolicies.ANALYZERS,
+    *addons.ANALYZERS,
 )
 """All analyzers of our own."""
 

@@ -38,7 +38,7 @@ def catalogue_of(analyzers: Iterable[Analyzer]) -> tuple[Condition, ...]:
 def _coverage(snapshot: Snapshot, analyzers: Sequence[Analyzer]) -> Coverage:
     known = {gap.resource for gap in snapshot.blind}
     needed = {resource for item in analyzers for resource in item.needs}
-    unread = sorted(str(resource) for resource in needed if resource not in snapshot.resources)
+    unread = sorted(str(item) for item in needed if item not in snapshot.resources and not item.is_addon)
     gaps = tuple(Blind(resource=name, reason="not in the snapshot") for name in unread if name not in known)
     return Coverage(
         objects=sum(len(members) for members in snapshot.resources.values()),

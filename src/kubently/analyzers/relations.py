@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kubently.analyzers import containers
-from kubently.analyzers.resources import INGRESSES, NODES, PERSISTENT_VOLUME_CLAIMS, PODS, SERVICES, WORKLOADS
+from kubently.analyzers.resources import (
+    INGRESSES,
+    NETWORK_POLICIES,
+    NODES,
+    PERSISTENT_VOLUME_CLAIMS,
+    PODS,
+    SERVICES,
+    WORKLOADS,
+)
 from kubently.analyzers.snapshot import Snapshot, is_name
 from kubently.kube import objects
 from kubently.kube.objects import KubeObject
@@ -58,9 +66,11 @@ def _workload_edges(snapshot: Snapshot) -> Iterator[tuple[ResourceRef, ResourceR
     for pod in snapshot.members(PODS):
         workload = snapshot.workload_of(pod)
         node = snapshot.get(NODES, "", objects.text(pod, "spec", "nodeName"))
-        # A node on which all is well explains nothing.
+        # Where all is well, node and policies explain nothing.
         if node is not None and not containers.is_ready(pod):
             yield workload, objects.ref(node)
+        if not containers.is_ready(pod):
+            yield from ((workload, objects.ref(policy)) for policy in policies_of(snapshot, pod))
         for claim in claims_of(pod):
             yield (
                 workload,
@@ -72,6 +82,14 @@ def _workload_edges(snapshot: Snapshot) -> Iterator[tuple[ResourceRef, ResourceR
             above = snapshot.by_uid(owner.uid) if owner is not None and owner.uid else None
             if above is not None:
                 yield objects.ref(above), objects.ref(member)
+
+
+def policies_of(snapshot: Snapshot, pod: KubeObject) -> Iterator[KubeObject]:
+    """Yield the NetworkPolicies that select a pod."""
+    labels = objects.labels(pod)
+    for policy in snapshot.members(NETWORK_POLICIES, objects.namespace(pod)):
+        if objects.selects(objects.mapping(policy, "spec", "podSelector"), labels):
+            yield policy
 
 
 def backend_services(ingress: KubeObject) -> Iterator[str]:

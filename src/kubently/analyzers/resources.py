@@ -15,6 +15,8 @@ class Resource:
     plural: str
     kind: str
     is_namespaced: bool = True
+    is_addon: bool = False
+    """Whether an add-on serves it: a cluster that does not know it has none, and nothing is missed."""
 
     def __str__(self) -> str:
         return f"{self.plural}.{self.group}" if self.group else self.plural
@@ -66,6 +68,20 @@ MUTATING_WEBHOOKS = Resource(
     "MutatingWebhookConfiguration",
     is_namespaced=False,
 )
+NETWORK_POLICIES = Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
+CERTIFICATES = Resource("cert-manager.io", "v1", "certificates", "Certificate", is_addon=True)
+ISSUERS = Resource("cert-manager.io", "v1", "issuers", "Issuer", is_addon=True)
+CLUSTER_ISSUERS = Resource(
+    "cert-manager.io", "v1", "clusterissuers", "ClusterIssuer", is_namespaced=False, is_addon=True
+)
+GATEWAY_CLASSES = Resource(
+    "gateway.networking.k8s.io", "v1", "gatewayclasses", "GatewayClass", is_namespaced=False, is_addon=True
+)
+GATEWAYS = Resource("gateway.networking.k8s.io", "v1", "gateways", "Gateway", is_addon=True)
+HTTP_ROUTES = Resource("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute", is_addon=True)
+ARGO_APPLICATIONS = Resource("argoproj.io", "v1alpha1", "applications", "Application", is_addon=True)
+FLUX_KUSTOMIZATIONS = Resource("kustomize.toolkit.fluxcd.io", "v1", "kustomizations", "Kustomization", is_addon=True)
+FLUX_HELM_RELEASES = Resource("helm.toolkit.fluxcd.io", "v2", "helmreleases", "HelmRelease", is_addon=True)
 API_SERVICES = Resource("apiregistration.k8s.io", "v1", "apiservices", "APIService", is_namespaced=False)
 STORAGE_CLASSES = Resource("storage.k8s.io", "v1", "storageclasses", "StorageClass", is_namespaced=False)
 
@@ -94,6 +110,16 @@ RESOURCES: tuple[Resource, ...] = (
     POD_DISRUPTION_BUDGETS,
     VALIDATING_WEBHOOKS,
     MUTATING_WEBHOOKS,
+    NETWORK_POLICIES,
+    CERTIFICATES,
+    ISSUERS,
+    CLUSTER_ISSUERS,
+    GATEWAY_CLASSES,
+    GATEWAYS,
+    HTTP_ROUTES,
+    ARGO_APPLICATIONS,
+    FLUX_KUSTOMIZATIONS,
+    FLUX_HELM_RELEASES,
 )
 
 WORKLOADS: tuple[Resource, ...] = (DEPLOYMENTS, STATEFUL_SETS, DAEMON_SETS, REPLICA_SETS, JOBS, CRON_JOBS)

@@ -25,7 +25,7 @@ CRASH_LOOP = Condition(
     Severity.OUTAGE,
     "A container ends again and again, by itself.",
     "Read the quoted end of its log; compare configuration and image with the last version that worked.",
-    symptom_of=("workload/env-service-missing",),
+    symptom_of=("workload/env-service-missing", "networkpolicy/no-dns"),
 )
 START_FAILED = Condition(
     "pod/start-failed",

@@ -132,7 +132,10 @@ class _Collector:
         try:
             listing = await self._listing(resource)
         except (KubentlyError, httpx.TransportError) as error:
-            self._miss(name, error)
+            if resource.is_addon and isinstance(error, KubeError) and status_code(error) == _NOT_FOUND:
+                self._unread.pop(name, None)
+            else:
+                self._miss(name, error)
             return
         self._unread.pop(name, None)
         self._listings[resource] = listing
