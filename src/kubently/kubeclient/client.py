@@ -36,7 +36,7 @@ class Listing:
     """The objects of one resource."""
 
     members: tuple[dict[str, Any], ...]
-    """Without managedFields; each with its kind and apiVersion."""
+    """Of managedFields only who and when; each with its kind and apiVersion."""
     is_complete: bool
     """False if the caller took no more."""
     remaining: int
@@ -192,11 +192,15 @@ def _parse(body: bytes) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else None
 
 
+_KEPT = ("manager", "operation", "time", "subresource")
+
+
 def _slim(member: dict[str, Any]) -> dict[str, Any]:
-    """Drop managedFields, often half of an object; only the history of changes needs them."""
+    """Leave of managedFields, often half of an object, who changed it and when; which fields it was goes."""
     metadata = member.get("metadata")
-    if isinstance(metadata, dict):
-        metadata.pop("managedFields", None)
+    if isinstance(metadata, dict) and "managedFields" in metadata:
+        entries = objects.mappings(metadata, "managedFields")
+        metadata["managedFields"] = [{key: entry[key] for key in _KEPT if key in entry} for entry in entries]
     return member
 
 

