@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from kubently.analyzers import rank
+from kubently.analyzers import changes, rank
 from kubently.analyzers.base import Analyzer, Condition
 from kubently.analyzers.snapshot import Snapshot
-from kubently.schema.findings import Blind, Coverage, Finding
+from kubently.schema.findings import Blind, Coverage, Finding, Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,13 @@ def diagnose(snapshot: Snapshot, analyzers: Sequence[Analyzer]) -> Report:
     """Run every analyzer, fold symptoms into causes, order what remains."""
     found = [finding for item in analyzers for finding in item.run(snapshot)]
     ranked = rank.rank(snapshot, found, {condition.code: condition for condition in catalogue_of(analyzers)})
-    return Report(ranked.findings, ranked.symptoms, _coverage(snapshot, analyzers))
+    told = tuple(_with_changes(snapshot, finding) for finding in ranked.findings)
+    return Report(told, ranked.symptoms, _coverage(snapshot, analyzers))
+
+
+def _with_changes(snapshot: Snapshot, finding: Finding) -> Finding:
+    changed = changes.before(snapshot, finding) if finding.severity.rank <= Severity.DEGRADED.rank else ()
+    return finding.model_copy(update={"changes": changed}) if changed else finding
 
 
 def catalogue_of(analyzers: Iterable[Analyzer]) -> tuple[Condition, ...]:

@@ -66,6 +66,8 @@ class Finding(Frozen):
     objects: tuple[ResourceRef, ...]
     """The object at fault first, then others concerned."""
     evidence: tuple[Evidence, ...]
+    changes: tuple[Evidence, ...] = ()
+    """What was changed on these objects within the two hours before, newest first."""
     next_checks: tuple[str, ...] = ()
     """Commands or questions that would confirm or narrow the cause; commands are argument lists for `kubently run`,
     written as "get pods -n shop"."""

@@ -42,6 +42,8 @@ def finding(number: int, diagnosis: Diagnosis, one: Finding) -> Iterator[Rendera
     for evidence in one.evidence:
         yield _row("seen", evidence.quote)
         yield _row("", evidence.source, "dim")
+    for change in one.changes:
+        yield _row("changed", f"{change.source}: {change.quote}", "yellow")
     for symptom in diagnosis.symptoms:
         if symptom.id in one.symptoms:
             yield _row("explains", symptom.title)

@@ -1,0 +1,159 @@
+"""What somebody changed shortly before: the first question of everybody who looks at a fault.
+
+Revisions of a Deployment tell which fields of its pods changed; managedFields tell by whom and when. Values of
+environment variables are never quoted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from kubently.analyzers.base import clean, quote
+from kubently.analyzers.cases import display
+from kubently.analyzers.resources import CONFIG_MAPS, REPLICA_SETS
+from kubently.analyzers.snapshot import Snapshot, is_name
+from kubently.kube import objects
+from kubently.kube.objects import KubeObject
+from kubently.schema.findings import Evidence, Finding, ResourceRef
+
+RECENT = timedelta(hours=2)
+"""How long ago a change may be to be shown."""
+MOST = 5
+"""Changes that are shown of one finding, the newest first."""
+
+_REVISION = "deployment.kubernetes.io/revision"
+_CONTROLLERS = frozenset({"kube-controller-manager", "kube-scheduler", "kubelet", "kube-apiserver"})
+_SHOWN = ("image", "command", "args", "workingDir")
+_NAMED = ("resources", "livenessProbe", "readinessProbe", "startupProbe", "ports", "securityContext", "volumeMounts")
+_OF_POD = ("volumes", "nodeSelector", "affinity", "tolerations", "serviceAccountName", "imagePullSecrets", "dnsPolicy")
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    at: datetime
+    evidence: Evidence
+
+
+def before(snapshot: Snapshot, finding: Finding) -> tuple[Evidence, ...]:
+    """What changed on the objects of *finding*, and on the ConfigMaps that its workload reads, newest first."""
+    found = [change for ref in _concerned(snapshot, finding) for change in _of(snapshot, ref)]
+    newest = sorted(found, key=lambda change: (change.at, change.evidence.source), reverse=True)
+    return tuple(dict.fromkeys(change.evidence for change in newest))[:MOST]
+
+
+def _concerned(snapshot: Snapshot, finding: Finding) -> list[ResourceRef]:
+    """The objects that people change: pods and events are made by controllers."""
+    refs = [ref for ref in finding.objects if ref.kind not in ("Pod", "ReplicaSet", "Event", "Node")]
+    read = [ref for workload in refs[:3] for ref in _config_maps(snapshot, workload)]
+    return list(dict.fromkeys((*refs, *read)))[:20]
+
+
+def _config_maps(snapshot: Snapshot, workload: ResourceRef) -> Iterator[ResourceRef]:
+    pods = snapshot.pods_of(workload)
+    for name in _config_map_names(pods[0]) if pods else ():
+        if is_name(name):
+            yield ResourceRef(kind=CONFIG_MAPS.kind, namespace=workload.namespace, name=name)
+
+
+def _config_map_names(pod: KubeObject) -> Iterator[str]:
+    for volume in objects.mappings(pod, "spec", "volumes"):
+        yield objects.text(volume, "configMap", "name")
+    for container in objects.containers(pod):
+        for source in objects.mappings(container, "envFrom"):
+            yield objects.text(source, "configMapRef", "name")
+        for item in objects.mappings(container, "env"):
+            yield objects.text(item, "valueFrom", "configMapKeyRef", "name")
+
+
+def _of(snapshot: Snapshot, ref: ResourceRef) -> Iterator[_Change]:
+    member = snapshot.find(ref)
+    if member is None:
+        return
+    if ref.kind == "Deployment":
+        yield from _revision(snapshot, member)
+    newest = _newest_entry(member)
+    at = objects.instant(newest, "time") if newest is not None else None
+    if newest is None or at is None or snapshot.age(at) > RECENT:
+        return
+    who = clean(objects.text(newest, "manager"), limit=128) or "somebody"
+    is_new = (created := objects.created_at(member)) is not None and at - created < timedelta(seconds=2)
+    yield _Change(at, quote(display(ref), f"{'created' if is_new else 'changed'} {_ago(snapshot, at)} by {who}"))
+
+
+def _newest_entry(member: KubeObject) -> KubeObject | None:
+    """The newest change by anybody but the cluster's own controllers, and not of the status."""
+    entries = [
+        entry
+        for entry in objects.mappings(member, "metadata", "managedFields")
+        if not objects.text(entry, "subresource") and objects.text(entry, "manager") not in _CONTROLLERS
+    ]
+    return max(entries, key=lambda entry: objects.text(entry, "time"), default=None)
+
+
+def _ago(snapshot: Snapshot, at: datetime) -> str:
+    minutes = int(snapshot.age(at).total_seconds() // 60)
+    return f"{minutes} min before" if minutes else "less than a minute before"
+
+
+# ---- revisions of a Deployment
+
+
+def _revision(snapshot: Snapshot, deployment: KubeObject) -> Iterator[_Change]:
+    ref = objects.ref(deployment)
+    owned = [
+        member
+        for member in snapshot.members(REPLICA_SETS, ref.namespace)
+        if (owner := objects.controller(member)) is not None and owner.name == ref.name and owner.kind == ref.kind
+    ]
+    ordered = sorted(owned, key=_number, reverse=True)
+    if len(ordered) < 2:
+        return
+    newest, previous = ordered[0], ordered[1]
+    # After a roll-back the newest revision is an old ReplicaSet: when it was taken again is not known.
+    at = objects.created_at(newest)
+    if at is None or snapshot.age(at) > RECENT:
+        return
+    words = "; ".join(_differences(previous, newest)) or "the pod template"
+    source = f"{display(ref)} revision {_number(previous)} to {_number(newest)}"
+    yield _Change(at, quote(source, f"{_ago(snapshot, at)}: {words}"))
+
+
+def _number(replica_set: KubeObject) -> int:
+    text = objects.annotation(replica_set, _REVISION)
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+
+
+def _differences(old: KubeObject, new: KubeObject) -> Iterator[str]:
+    """Which fields of the pod template differ; values only of what is no secret."""
+    before, after = _containers(old), _containers(new)
+    for name in sorted(before.keys() | after.keys()):
+        if name not in after or name not in before:
+            yield f"container {name} {'removed' if name not in after else 'added'}"
+            continue
+        yield from (f"container {name} {words}" for words in _container_differences(before[name], after[name]))
+    for field in _OF_POD:
+        if objects.at(objects.pod_spec(old), field) != objects.at(objects.pod_spec(new), field):
+            yield field
+
+
+def _containers(member: KubeObject) -> Mapping[str, KubeObject]:
+    return {objects.text(c, "name"): c for c in (*objects.init_containers(member), *objects.containers(member))}
+
+
+def _container_differences(old: KubeObject, new: KubeObject) -> Iterator[str]:
+    for field in _SHOWN:
+        was, now = objects.at(old, field), objects.at(new, field)
+        if was != now:
+            yield f"{field} {clean(str(was), limit=120)} → {clean(str(now), limit=120)}"
+    yield from (field for field in _NAMED if objects.at(old, field) != objects.at(new, field))
+    before, after = _variables(old), _variables(new)
+    for name in sorted(before.keys() | after.keys()):
+        if before.get(name) != after.get(name):
+            verb = "added" if name not in before else "removed" if name not in after else "changed"
+            yield f"variable {clean(name, limit=100)} {verb}"
+
+
+def _variables(container: KubeObject) -> Mapping[str, object]:
+    return {objects.text(item, "name"): item for item in objects.mappings(container, "env")}
