@@ -88,6 +88,13 @@ def _drawn(diagnoses: list[Diagnosis], *, width: int) -> str:
     return "".join(f"{line.rstrip()}\n" for line in out.file.getvalue().splitlines())
 
 
+def test_what_several_clusters_have_in_common_is_told_once() -> None:
+    drawn = _drawn([_diagnosis(name, _finding()) for name in ("a", "b", "c")], width=100)
+
+    assert drawn.count("pod/oom-killed") == 1
+    assert "also in" in drawn and "b, c" in drawn
+
+
 @pytest.mark.parametrize("width", [60, 100])
 def test_findings_on_a_terminal(width: int) -> None:
     drawn = _drawn(FLEET, width=width)

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import click
 
-from kubently.cli.app import output_option
+from kubently.cli import accepted
 from kubently.cli.progress import progress
 from kubently.cli.render import findings as render
+from kubently.cli.render import reports
 from kubently.cli.render.console import show
 from kubently.cli.state import FINDINGS, UNAVAILABLE, State, pass_state
 from kubently.client import Api
 from kubently.schema import ClusterDiagnosis, Severity
+
+
+def _json(results: Sequence[ClusterDiagnosis]) -> str:
+    return json.dumps([r.model_dump(mode="json", exclude_none=True) for r in results], indent=2, ensure_ascii=False)
+
+
+_FORMATS: Mapping[str, Callable[[Sequence[ClusterDiagnosis]], str]] = {
+    "json": _json,
+    "sarif": reports.sarif,
+    "junit": reports.junit,
+    "markdown": reports.markdown,
+}
 
 
 @click.command()
@@ -26,9 +42,36 @@ from kubently.schema import ClusterDiagnosis, Severity
     show_default=True,
     help="Exit with 1 when there is a finding of this severity or a worse one.",
 )
-@output_option
+@click.option(
+    "--baseline",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Leave out what stands in this diagnosis, printed once with -o json.",
+)
+@click.option(
+    "--suppress",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="YAML list of what is not to be reported: code, reason; object, cluster, until where wanted.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["text", *_FORMATS]),
+    default="text",
+    show_default=True,
+    help="How results are printed.",
+)
 @pass_state
-def diagnose(state: State, clusters: tuple[str, ...], *, selector: str | None, namespace: str, fail_on: str) -> None:
+def diagnose(
+    state: State,
+    clusters: tuple[str, ...],
+    *,
+    selector: str | None,
+    namespace: str,
+    fail_on: str,
+    baseline: Path | None,
+    suppress: Path | None,
+    output: str,
+) -> None:
     """Say what is wrong in CLUSTERS (all that you may see when none is named), most important first.
 
     Exit codes: 0 nothing of the given severity, 1 findings, 69 a cluster could not be read.
@@ -39,11 +82,15 @@ def diagnose(state: State, clusters: tuple[str, ...], *, selector: str | None, n
         "all": not clusters and not selector,
         "namespace": namespace,
     }
-    results = collect(state.api(), body)
-    if state.is_json:
-        state.print_json([result.model_dump(mode="json", exclude_none=True) for result in results])
+    known = accepted.read_baseline(baseline) if baseline else frozenset()
+    suppressions = accepted.read_suppressions(suppress) if suppress else []
+    results, left_out = accepted.without(collect(state.api(), body), known=known, suppressions=suppressions)
+    if output in _FORMATS:
+        click.echo(_FORMATS[output](results))
     else:
         report(results)
+    for sentence in left_out:
+        click.echo(sentence, err=True)
     sys.exit(_exit_code(results, fail_on))
 
 

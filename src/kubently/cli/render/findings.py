@@ -21,24 +21,30 @@ _MOST_OBJECTS = 5
 
 
 def fleet(diagnoses: Sequence[Diagnosis]) -> Iterator[RenderableType]:
-    """All findings of all clusters in order of importance, then what was looked at."""
+    """All findings in order of importance, what several clusters have in common once, then what was looked at."""
     found = [(diagnosis, finding) for diagnosis in diagnoses for finding in diagnosis.findings]
     # Each cluster's findings come ranked; a stable sort by severity merges the clusters' lists.
     found.sort(key=lambda pair: pair[1].severity.rank)
-    for number, (diagnosis, one) in enumerate(found, 1):
-        yield from finding(number, diagnosis, one)
+    common: dict[str, list[tuple[Diagnosis, Finding]]] = {}
+    for pair in found:
+        common.setdefault(pair[1].id, []).append(pair)
+    for number, pairs in enumerate(common.values(), 1):
+        (diagnosis, one), others = pairs[0], [other.cluster for other, _ in pairs[1:]]
+        yield from finding(number, diagnosis, one, others)
     yield summary(diagnoses)
 
 
-def finding(number: int, diagnosis: Diagnosis, one: Finding) -> Iterator[RenderableType]:
-    """One finding."""
+def finding(number: int, diagnosis: Diagnosis, one: Finding, others: Sequence[str] = ()) -> Iterator[RenderableType]:
+    """One finding of a cluster, which *others* have as well."""
     head = Text()
     head.append(f"{one.severity.value:<9}", _STYLES[one.severity])
     head.append(f" {diagnosis.cluster}  ", "bold")
     head.append(one.title)
     yield _beside(f"{number:>2} ", head, width=3)
+    if others:
+        yield _row("also in", _few(others))
     yield _row("what", one.code, "dim")
-    yield _row("where", _objects(one), "dim")
+    yield _row("where", _few(one.objects), "dim")
     for evidence in one.evidence:
         yield _row("seen", evidence.quote)
         yield _row("", evidence.source, "dim")
@@ -83,9 +89,9 @@ def saw_nothing(diagnosis: Diagnosis) -> bool:
     return not diagnosis.coverage.resources and bool(diagnosis.coverage.blind)
 
 
-def _objects(one: Finding) -> str:
-    shown = ", ".join(map(str, one.objects[:_MOST_OBJECTS]))
-    more = len(one.objects) - _MOST_OBJECTS
+def _few(things: Sequence[object]) -> str:
+    shown = ", ".join(map(str, things[:_MOST_OBJECTS]))
+    more = len(things) - _MOST_OBJECTS
     return f"{shown} and {more} more" if more > 0 else shown
 
 
