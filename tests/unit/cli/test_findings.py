@@ -68,6 +68,7 @@ FLEET = [
     _diagnosis(
         "staging",
         _finding(
+            id="aaaaaaaaaaaa",
             code="workload/scaled-to-zero",
             severity=Severity.RISK,
             title="Deployment shop/web has no replicas, and Service shop/web depends on it",
