@@ -1,31 +1,58 @@
-"""Two clusters with real nodes and one installation of the chart; a module's tests play on it in their order."""
+"""One installation of the chart in two clusters; a module's tests play on it in their order.
+
+The clusters have real nodes where this machine can have them, else their containers run as plain processes;
+KUBENTLY_PLAY=nodes or =processes decides it.
+"""
 
 from __future__ import annotations
 
-import sys
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.nodes.as_processes import Processes
 from tests.nodes.installation import Installation
+from tests.nodes.on_nodes import Nodes
 from tests.testbed import binaries, namespaces
 from tests.testbed.images import nodes
 
-_PROGRAMS = ("kubelet", "kube-proxy", "containerd", "containerd-shim-runc-v2", "ctr", "coredns", "helm")
+_PROGRAMS = ("kubelet", "kube-proxy", "containerd", "containerd-shim-runc-v2", "ctr", "coredns")
 
 
 @pytest.fixture(scope="session")
-def archive() -> Path:
+def obstacle() -> str:
+    """Why there can be no real nodes; empty where there can."""
+    forced = os.environ.get("KUBENTLY_PLAY", "")
+    if forced == "processes":
+        return "KUBENTLY_PLAY=processes"
+    found = namespaces.obstacle()
+    assert not (found and forced), f"KUBENTLY_PLAY={forced}, but {found}"
+    if not found:
+        for program in _PROGRAMS:
+            binaries.find(program)
+    return found
+
+
+@pytest.fixture(scope="session")
+def archive(obstacle: str) -> Path:
     """The images."""
-    _require_nodes()
+    if obstacle:
+        pytest.skip(f"no images on this machine: {obstacle}")
     return nodes.build()
 
 
 @pytest.fixture(scope="module")
-def installation(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+def installation(
+    obstacle: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Installation]:
     """The two clusters, with nothing installed yet."""
-    made = Installation(tmp_path_factory.mktemp("play"), archive)
+    binaries.find("helm")
+    folder = tmp_path_factory.mktemp("play")
+    made = Processes(folder) if obstacle else Nodes(folder, request.getfixturevalue("archive"))
+    with request.getfixturevalue("capsys_disabled")():
+        print(f"\nplayed on {made.level}", f"because {obstacle}" if obstacle else "", flush=True)
     try:
         made.up()
         yield made
@@ -33,10 +60,7 @@ def installation(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         made.down()
 
 
-def _require_nodes() -> None:
-    obstacle = namespaces.obstacle()
-    if obstacle:
-        print(f"no real nodes on this machine: {obstacle}", file=sys.stderr)
-        pytest.skip(f"no real nodes on this machine: {obstacle}")
-    for program in _PROGRAMS:
-        binaries.find(program)
+@pytest.fixture(scope="session")
+def capsys_disabled(request: pytest.FixtureRequest) -> object:
+    """Prints to the terminal whatever is captured."""
+    return request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled

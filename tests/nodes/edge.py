@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tests.testbed.images import nodes
@@ -34,7 +35,7 @@ def objects(namespace: str, secret: str) -> list[dict[str, Any]]:
             {"name": "certificate", "secret": {"secretName": secret}},
         ],
     }
-    configuration = nginx(_LISTEN, "/etc/certificate", "kubently-api:8080")
+    configuration = nginx(str(_LISTEN), "/etc/certificate", ["kubently-api:8080"])
     template = {"metadata": {"labels": labels}, "spec": pod}
     port = {"port": PORT, "nodePort": PORT, "targetPort": _LISTEN}
     return [
@@ -54,11 +55,22 @@ def objects(namespace: str, secret: str) -> list[dict[str, Any]]:
     ]
 
 
-def nginx(port: int, folder: str, upstream: str, *, scratch: str = "/tmp") -> str:
-    """Its configuration. A path with a variable makes nginx read the certificate anew for each handshake."""
+def nginx(
+    listen: str, folder: str, servers: Sequence[str], *, plain: str = "", user: str = "", scratch: str = "/tmp"
+) -> str:
+    """Its configuration. A path with a variable makes nginx read the certificate anew for each handshake.
+
+    With *plain* (address:port) it also stands there without TLS.
+    """
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     temporary = "\n".join(f"  {kind}_temp_path {scratch}/{kind};" for kind in kinds)
+    tls = f"""\
+    listen {listen} ssl;
+    ssl_certificate $certificate/tls.crt;
+    ssl_certificate_key $certificate/tls.key;
+    ssl_protocols TLSv1.2 TLSv1.3;"""
     return f"""\
+{f"user {user};" if user else ""}
 worker_processes 1;
 pid {scratch}/nginx.pid;
 error_log stderr warn;
@@ -68,17 +80,23 @@ http {{
   access_log off;
   map $ssl_server_name $certificate {{ default {folder}; }}
   map $http_upgrade $connection_header {{ default upgrade; '' ''; }}
+  upstream api {{ {" ".join(f"server {server};" for server in servers)} }}
+{_server(tls)}
+{_server(f"    listen {plain};") if plain else ""}
+}}
+"""
+
+
+def _server(listening: str) -> str:
+    return f"""\
   server {{
-    listen {port} ssl;
-    ssl_certificate $certificate/tls.crt;
-    ssl_certificate_key $certificate/tls.key;
-    ssl_protocols TLSv1.2 TLSv1.3;
+{listening}
     location / {{
-      proxy_pass http://{upstream};
+      proxy_pass http://api;
       proxy_http_version 1.1;
-      proxy_set_header Host $host;
+      proxy_set_header Host $http_host;
       proxy_set_header X-Forwarded-For $remote_addr;
-      proxy_set_header X-Forwarded-Proto https;
+      proxy_set_header X-Forwarded-Proto $scheme;
       proxy_set_header Upgrade $http_upgrade;
       proxy_set_header Connection $connection_header;
       proxy_buffering off;
@@ -86,6 +104,4 @@ http {{
       proxy_read_timeout 1h;
       proxy_send_timeout 1h;
     }}
-  }}
-}}
-"""
+  }}"""

@@ -1,33 +1,36 @@
-"""One installation of the chart that grows: a hub with the API, and a cluster elsewhere that dials it by name."""
+"""One installation of the chart that grows: a hub with the API, and a cluster elsewhere that dials it by name.
+
+Where pods are real it is `on_nodes.Nodes`; where a machine cannot have them, `as_processes.Processes`.
+"""
 
 from __future__ import annotations
 
 import base64
 import json
 import tempfile
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.nodes import edge
 from tests.nodes.people import Load, Person, served
-from tests.testbed import helm, namespaces, pki
+from tests.testbed import helm, pki
+from tests.testbed.cluster import Cluster
 from tests.testbed.helm import CHART
 from tests.testbed.images import nodes
-from tests.testbed.node import Node
 from tests.testbed.processes import until
 
 NAMESPACE = "kubently"
 DOMAIN, INTERNAL_DOMAIN = "api.kubently.example.com", "kubently.local"
 HOME, REMOTE = "home", "remote"
 PUBLIC_SECRET = "kubently-public-tls"
-_HUB, _REMOTE = 11, 12
 
 Values = dict[str, Any]
 
 
 def images(tag: str = "1") -> Values:
-    """The images that the nodes have. One's second tag is what an upgrade brings."""
+    """The images that there are. One's second tag is what an upgrade brings."""
     api, executor, redis = (name.rpartition(":")[0] for name in (nodes.API, nodes.EXECUTOR, nodes.REDIS))
     return {
         "api": {"image": {"repository": api, "tag": tag}},
@@ -36,33 +39,31 @@ def images(tag: str = "1") -> Values:
     }
 
 
-class Installation:
+class Installation(ABC):
     """The clusters, and what is installed in them. ``down`` leaves nothing."""
 
-    def __init__(self, folder: Path, archive: Path) -> None:
-        self.folder = folder
-        names = {DOMAIN: namespaces.address(_HUB), INTERNAL_DOMAIN: namespaces.address(_HUB)}
-        self.hub = Node("hub", folder / "hub", index=_HUB, images=archive, names=names)
-        self.remote = Node("remote", folder / "remote", index=_REMOTE, images=archive, names=names)
-        self.authority = pki.Authority("Example Corp CA")
-        self._names = names
+    level = ""
+    """What is real in it."""
+    hub: Cluster
+    remote: Cluster
+    edge: tuple[str, int]
+    """Where the edge is."""
 
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.authority = pki.Authority("Example Corp CA")
+
+    @abstractmethod
     def up(self) -> None:
         """Start both clusters."""
-        self.hub.launch()
-        self.remote.launch()
-        self.hub.wait_ready()
-        self.remote.wait_ready()
-        self._make_volume()
 
+    @abstractmethod
     def down(self) -> None:
         """End both. Idempotent."""
-        self.hub.down()
-        self.remote.down()
 
     # ------------------------------------------------------------------ what an operator does
 
-    def helm(self, cluster: Node, release: str, *values: Values) -> None:
+    def helm(self, cluster: Cluster, release: str, *values: Values) -> None:
         """Install or upgrade a release with *values*, later ones over earlier, and wait until it is as it should be.
 
         The edge follows the Ingress meanwhile, as an ingress controller would.
@@ -73,58 +74,70 @@ class Installation:
                 file = Path(folder, f"{number}.yaml")
                 file.write_text(json.dumps(part))
                 options.append(f"--values={file}")
-            kubeconfig = cluster.kubeconfig("admin")
             words = ("upgrade", "--install", release, str(CHART), f"--namespace={NAMESPACE}", "--create-namespace")
-            helm.helm(*words, *options, kubeconfig=kubeconfig)
-        self._put_edge(cluster)
-        shown = cluster.kubectl("get", "deployments,statefulsets", "-n", NAMESPACE, "-o", "name")
-        for workload in shown.stdout.split():
-            cluster.rolled_out(NAMESPACE, workload)
+            helm.helm(*words, *options, kubeconfig=cluster.kubeconfig("admin"))
+        self._settle(cluster)
 
-    def helm_test(self, cluster: Node, release: str) -> str:
-        """Run the release's own tests; what their pods print."""
-        words = ("test", release, f"--namespace={NAMESPACE}", "--timeout=3m", "--logs")
-        return helm.helm(*words, kubeconfig=cluster.kubeconfig("admin"))
-
-    def put_certificate(self, name: str = DOMAIN) -> bytes:
-        """Put a new certificate for *name* into the public Secret, as whoever renews it would; its PEM."""
-        cert, key = self.authority.issue(name, names=(name,))
+    def put_certificate(self) -> bytes:
+        """Put a new certificate into the public Secret, as whoever renews it would; its PEM."""
+        cert, key = self.authority.issue(DOMAIN, names=self._public_names())
         data = {"tls.crt": _text(cert), "tls.key": _text(key)}
         where = {"name": PUBLIC_SECRET, "namespace": NAMESPACE}
-        self.hub.apply(
-            {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": where, "data": data}
-        )
+        secret = {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": where, "data": data}
+        self.hub.apply(secret)
         return cert
+
+    @abstractmethod
+    def helm_test(self, cluster: Cluster, release: str) -> str:
+        """Run the release's own tests; what their pods print."""
+
+    @abstractmethod
+    def put_workloads(self) -> None:
+        """Let `workloads` run in the remote cluster."""
+
+    @abstractmethod
+    def _settle(self, cluster: Cluster) -> None:
+        """Wait until what the cluster's objects say is so."""
+
+    def _public_names(self) -> tuple[str, ...]:
+        return (DOMAIN,)
 
     # ------------------------------------------------------------------ what others see
 
-    def running_images(self, cluster: Node, component: str) -> set[str]:
-        """The images of a component's pods that are not about to end."""
-        shown = cluster.kubectl("get", "pods", "-n", NAMESPACE, "-l", f"app={component}", "-o", "json")
-        pods = [pod for pod in json.loads(shown.stdout)["items"] if "deletionTimestamp" not in pod["metadata"]]
-        return {container["image"] for pod in pods for container in pod["spec"]["containers"]}
-
     def secret(self, name: str, key: str) -> bytes:
         """A value of a Secret of the hub."""
-        shown = self.hub.kubectl("get", "secret", name, "-n", NAMESPACE, "-o", "json")
-        return base64.b64decode(json.loads(shown.stdout)["data"][key])
+        return base64.b64decode(self.shown(self.hub, "secret", name)["data"][key])
 
+    def shown(self, cluster: Cluster, *what: str) -> dict[str, Any]:
+        """An object or list of them."""
+        answer: dict[str, Any] = json.loads(cluster.kubectl("get", *what, "-n", NAMESPACE, "-o", "json").stdout)
+        return answer
+
+    @abstractmethod
     def person(self, host: str, ca: bytes) -> Person:
         """Somebody with the installation's first key, who asks it as *host* and trusts *ca*."""
-        home = self.folder / "people" / host
-        home.mkdir(parents=True, exist_ok=True)
-        (home / "ca.crt").write_bytes(ca)
-        key = self.secret("kubently-api", "admin-key").decode()
-        return Person(home, f"https://{host}", key, home / "ca.crt", self._names)
 
     def load(self, *clusters: str) -> Load:
         """Commands without end on *clusters*, through the edge."""
         key = self.secret("kubently-api", "admin-key").decode()
-        return Load(self.hub.address, edge.PORT, DOMAIN, self.authority.cert, key, clusters)
+        return Load(self.edge, DOMAIN, self.authority.cert, key, clusters)
 
     def served(self) -> bytes:
         """The certificate that the edge serves."""
-        return served(self.hub.address, edge.PORT, DOMAIN)
+        return served(self.edge, DOMAIN)
+
+    @abstractmethod
+    def running_images(self, cluster: Cluster, component: str) -> set[str]:
+        """The images of a component's pods that are not about to end."""
+
+    @contextmanager
+    def rotation(self) -> Iterator[None]:
+        """While it lasts, Secrets that change reach whoever has them mounted."""
+        yield
+
+    def node(self, cluster: Cluster) -> str:
+        """What `get nodes -o name` prints there."""
+        return cluster.kubectl("get", "nodes", "-o", "name").stdout
 
     def wait_connected(self, person: Person, *clusters: str) -> None:
         """Wait until just these clusters are connected."""
@@ -134,24 +147,6 @@ class Installation:
         """Each cluster's state."""
         done = person.kubently("clusters", "-o", "json")
         return {c["id"]: c["state"] for c in json.loads(done.stdout)} if done.returncode == 0 else {}
-
-    def _put_edge(self, cluster: Node) -> None:
-        shown = cluster.kubectl("get", "ingresses", "-n", NAMESPACE, "-o", "json")
-        for ingress in json.loads(shown.stdout)["items"]:
-            (entry,) = ingress["spec"]["tls"]
-            cluster.apply(*edge.objects(NAMESPACE, entry["secretName"]))
-
-    def _make_volume(self) -> None:
-        """A volume for Redis: nothing makes volumes here when they are wanted."""
-        self.hub.make_folder("/var/lib/volumes/redis")
-        terms = [{"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [self.hub.node]}]}]
-        spec = {
-            "capacity": {"storage": "2Gi"},
-            "accessModes": ["ReadWriteOnce"],
-            "local": {"path": "/var/lib/volumes/redis"},
-            "nodeAffinity": {"required": {"nodeSelectorTerms": terms}},
-        }
-        self.hub.apply({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "redis"}, "spec": spec})
 
 
 def _text(data: bytes) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -23,13 +25,15 @@ KUBENTLY = Path(sys.executable).with_name("kubently")
 
 @dataclass
 class Person:
-    """Somebody whose machine knows *names* (addresses by name) and who trusts *ca*."""
+    """Somebody who trusts *ca* (PEM), and whose machine knows *names* (addresses by name; root is needed for any)."""
 
     home: Path
     url: str
     key: str = field(repr=False)
-    ca: Path
-    names: Mapping[str, str]
+    ca: bytes
+    names: Mapping[str, str] = field(default_factory=dict)
+    more: Mapping[str, str] = field(default_factory=dict)
+    """Further environment."""
 
     def kubently(self, *args: str, stdin: str | None = None, timeout: float = 90) -> subprocess.CompletedProcess[str]:
         """Run ``kubently ARGS`` to its end."""
@@ -57,18 +61,22 @@ class Person:
         """``kubently ARGS``, which prints on and on, while the block runs."""
         argv = self._argv(KUBENTLY, *args)
         process = subprocess.Popen(
-            argv, env=self._environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            argv, env=self._environment(), stdout=subprocess.PIPE, text=True, start_new_session=True
         )
-        try:
-            yield process
-        finally:
-            process.kill()
-            process.communicate()
+        with process:
+            try:
+                yield process
+            finally:
+                # It may have a kubectl of its own.
+                os.killpg(process.pid, signal.SIGKILL)
 
     def _argv(self, *argv: str | Path) -> list[str]:
         """In a mount namespace with a hosts file of its own: root changes nothing of the machine's."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        (self.home / "ca.crt").write_bytes(self.ca)
+        if not self.names:
+            return list(map(str, argv))
         hosts = self.home / "hosts"
-        hosts.parent.mkdir(parents=True, exist_ok=True)
         hosts.write_text("127.0.0.1 localhost\n" + "".join(f"{a} {name}\n" for name, a in self.names.items()))
         script = 'mount --bind "$0" /etc/hosts && exec "$@"'
         unshare = shutil.which("unshare") or "unshare"
@@ -80,7 +88,8 @@ class Person:
             "PATH": f"{binaries.find_kubectl().parent}:/usr/bin:/bin",
             "KUBENTLY_URL": self.url,
             "KUBENTLY_API_KEY": self.key,
-            "KUBENTLY_CA_CERT": str(self.ca),
+            "KUBENTLY_CA_CERT": str(self.home / "ca.crt"),
+            **self.more,
         }
 
 
@@ -90,8 +99,8 @@ class Load:
     Each is asked once: there is no second try that would hide a loss.
     """
 
-    def __init__(self, address: str, port: int, name: str, ca: bytes, key: str, clusters: Sequence[str]) -> None:
-        self._address = (address, port)
+    def __init__(self, address: tuple[str, int], name: str, ca: bytes, key: str, clusters: Sequence[str]) -> None:
+        self._address = address
         self._name = name
         self._context = pki.client_context(ca)
         self._key = key
@@ -141,12 +150,12 @@ class Load:
         return connection
 
 
-def served(address: str, port: int, name: str) -> bytes:
+def served(address: tuple[str, int], name: str) -> bytes:
     """The certificate (PEM) that is served for *name*, whoever signed it."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    plain = socket.create_connection((address, port), timeout=10)
+    plain = socket.create_connection(address, timeout=10)
     with context.wrap_socket(plain, server_hostname=name) as secured:
         der = secured.getpeercert(binary_form=True)
     return ssl.DER_cert_to_PEM_cert(der or b"").encode()

@@ -5,9 +5,10 @@ Between its third and fourth phase, with a second cluster that dials by name: wh
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import IO
@@ -26,9 +27,10 @@ from tests.nodes.installation import (
     Values,
     images,
 )
-from tests.nodes.people import Person
+from tests.nodes.on_nodes import Nodes, remains
+from tests.nodes.people import Load, Person
 from tests.testbed.images import nodes
-from tests.testbed.processes import until
+from tests.testbed.processes import command_lines, until
 
 pytestmark = [pytest.mark.testbed, pytest.mark.timeout(300)]
 
@@ -47,6 +49,7 @@ REMOTE_EXECUTOR: Values = {
         "enrolment": {"existingSecret": "enrolment"},
     },
 }
+FOLLOW = ("logs", "-f", f"deployment/{workloads.COUNTER}", "-n", workloads.NAMESPACE, "--tail=1")
 WITHOUT_EXECUTOR: Values = {"executor": {"enabled": False}}
 
 
@@ -62,13 +65,19 @@ def trusting(installation: Installation) -> Values:
     return {"executor": {"tls": {"caBundle": {"pem": installation.authority.cert.decode()}}}}
 
 
-def test_phase_1_one_cluster_with_internal_tls(installation: Installation) -> None:
+@pytest.fixture(scope="module")
+def at_first() -> Mapping[str, str]:
+    """What this machine had before."""
+    return remains()
+
+
+def test_phase_1_one_cluster_with_internal_tls(at_first: Mapping[str, str], installation: Installation) -> None:
     installation.helm(installation.hub, "kubently", images(), SINGLE)
 
     person = installation.person(INTERNAL_DOMAIN, installation.secret("kubently-api-tls", "ca.crt"))
 
     installation.wait_connected(person, HOME)
-    assert person.run(HOME, "get", "nodes", "-o", "name") == "node/hub-node\n"
+    assert person.run(HOME, "get", "nodes", "-o", "name") == installation.node(installation.hub)
 
 
 def test_phase_2_the_same_installation_with_a_public_name(installation: Installation, trusting: Values) -> None:
@@ -80,7 +89,7 @@ def test_phase_2_the_same_installation_with_a_public_name(installation: Installa
     person = installation.person(DOMAIN, installation.authority.cert)
     installation.wait_connected(person, HOME)
     assert installation.secret("kubently-api", "admin-key") == key
-    assert person.run(HOME, "get", "nodes", "-o", "name") == "node/hub-node\n"
+    assert person.run(HOME, "get", "nodes", "-o", "name") == installation.node(installation.hub)
 
 
 def test_phase_3_an_executor_in_a_remote_cluster(installation: Installation, person: Person, trusting: Values) -> None:
@@ -89,40 +98,39 @@ def test_phase_3_an_executor_in_a_remote_cluster(installation: Installation, per
     installation.remote.apply(
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
         {"apiVersion": "v1", "kind": "Secret", "metadata": where, "stringData": {"token": added["token"]}},
-        *workloads.objects(),
     )
+    installation.put_workloads()
 
     installation.helm(installation.remote, "kubently-executor", images(), REMOTE_EXECUTOR, trusting)
 
     installation.wait_connected(person, HOME, REMOTE)
-    assert person.run(REMOTE, "get", "nodes", "-o", "name") == "node/remote-node\n"
-    deployments = installation.remote.kubectl("get", "deployments", "-n", NAMESPACE, "-o", "name").stdout
-    assert deployments == "deployment.apps/kubently-executor\n"
+    assert person.run(REMOTE, "get", "nodes", "-o", "name") == installation.node(installation.remote)
+    workloads_there = installation.shown(installation.remote, "deployments,statefulsets,services")["items"]
+    assert [item["metadata"]["name"] for item in workloads_there] == ["kubently-executor"]
 
 
-def test_own_kubectl_reaches_the_remote_cluster(person: Person) -> None:
-    assert person.kubectl(REMOTE, "get", "nodes", "-o", "name") == "node/remote-node\n"
+def test_own_kubectl_follows_a_log_in_the_remote_cluster(installation: Installation, person: Person) -> None:
+    assert person.kubectl(REMOTE, "get", "nodes", "-o", "name") == installation.node(installation.remote)
+
+    with person.following("kubectl", REMOTE, "--", *FOLLOW) as process:
+        assert process.stdout is not None
+        numbers = list(itertools.islice(_consecutive(process.stdout), 5))
+
+    assert len(numbers) == 5
 
 
 def test_guides_troubleshooting_runs_in_the_executors_pod(installation: Installation) -> None:
-    pod = "deployment/kubently-executor"
+    if not isinstance(installation, Nodes):
+        pytest.skip("no pods in which it could run")
+    ca = "/etc/kubently/trust/ca-pem/ca.crt"
 
-    found = installation.remote.execute(NAMESPACE, pod, "nslookup", DOMAIN, check=False)
-    health = installation.remote.execute(
-        NAMESPACE, pod, "curl", "-sS", "--cacert", "/etc/kubently/trust/ca-pem/ca.crt", f"https://{DOMAIN}/health"
-    )
-    handshake = installation.remote.execute(
-        NAMESPACE,
-        pod,
-        "openssl",
-        "s_client",
-        "-connect",
-        f"{DOMAIN}:443",
-        "-CAfile",
-        "/etc/kubently/trust/ca-pem/ca.crt",
+    found = installation.execute(installation.remote, "nslookup", DOMAIN, check=False)
+    health = installation.execute(installation.remote, "curl", "-sS", "--cacert", ca, f"https://{DOMAIN}/health")
+    handshake = installation.execute(
+        installation.remote, "openssl", "s_client", "-connect", f"{DOMAIN}:443", "-CAfile", ca
     )
 
-    assert installation.hub.address in found
+    assert installation.edge[0] in found
     assert json.loads(health)["status"] == "ok"
     assert "Verify return code: 0 (ok)" in handshake
 
@@ -139,11 +147,13 @@ def test_helm_test_runs_the_doctor_in_both_clusters(installation: Installation) 
 
 
 def test_crashing_pod_is_diagnosed(installation: Installation, person: Person) -> None:
-    def restarts() -> str:
-        shown = installation.remote.kubectl("get", "pods", "-n", workloads.NAMESPACE, "-l", f"app={workloads.CRASHING}")
-        return shown.stdout
-
-    until(lambda: "CrashLoopBackOff" in restarts(), "a crash loop", timeout=60, every=0.5)
+    listing = ("get", "pods", "-n", workloads.NAMESPACE, "-l", f"app={workloads.CRASHING}")
+    until(
+        lambda: "CrashLoopBackOff" in installation.remote.kubectl(*listing).stdout,
+        "a crash loop",
+        timeout=60,
+        every=0.5,
+    )
 
     told = person.kubently("diagnose", REMOTE)
 
@@ -159,12 +169,11 @@ def test_certificate_is_rotated_under_load_without_any_loss(installation: Instal
         installation.load(HOME, REMOTE) as load,
     ):
         first = next(lines)
-        before = load.answered
-        until(lambda: load.answered > before + 20, "load before", timeout=60)
+        _more(load)
         new = installation.put_certificate()
-        until(lambda: _same(installation.served(), new), "the edge serves the new certificate", timeout=90)
-        at_change = load.answered
-        until(lambda: load.answered > at_change + 20, "load after", timeout=60)
+        with installation.rotation():
+            until(lambda: _same(installation.served(), new), "the edge serves the new certificate", timeout=90)
+        _more(load)
         last = next(number for number in lines if number > first + 30)
 
     assert load.failures == []
@@ -172,26 +181,24 @@ def test_certificate_is_rotated_under_load_without_any_loss(installation: Instal
 
 
 def test_api_is_upgraded_under_load_without_any_loss(installation: Installation, trusting: Values) -> None:
-    new = {"api": images("2")["api"]}
+    new = {"api": {"image": images("2")["api"]["image"]}}
 
     with installation.load(HOME, REMOTE) as load:
-        until(lambda: load.answered > 20, "load before", timeout=60)
+        _more(load)
         installation.helm(installation.hub, "kubently", images(), SINGLE, EXTERNAL, trusting, new)
-        at_end = load.answered
-        until(lambda: load.answered > at_end + 20, "load after", timeout=60)
+        _more(load)
 
     assert load.failures == []
     assert installation.running_images(installation.hub, "api") == {nodes.NEXT_API}
 
 
 def test_executor_is_upgraded_under_load_without_any_loss(installation: Installation, trusting: Values) -> None:
-    new = {"executor": images("2")["executor"]}
+    new = {"executor": {"image": images("2")["executor"]["image"]}}
 
     with installation.load(REMOTE) as load:
-        until(lambda: load.answered > 20, "load before", timeout=60)
+        _more(load)
         installation.helm(installation.remote, "kubently-executor", images(), REMOTE_EXECUTOR, trusting, new)
-        at_end = load.answered
-        until(lambda: load.answered > at_end + 20, "load after", timeout=60)
+        _more(load)
 
     assert load.failures == []
     assert installation.running_images(installation.remote, "executor") == {nodes.NEXT_EXECUTOR}
@@ -199,20 +206,32 @@ def test_executor_is_upgraded_under_load_without_any_loss(installation: Installa
 
 def test_phase_4_without_the_local_executor(installation: Installation, person: Person) -> None:
     installation.helm(installation.hub, "kubently", images("2"), SINGLE, EXTERNAL, WITHOUT_EXECUTOR)
-
     person.said("cluster", "remove", HOME)
 
     installation.wait_connected(person, REMOTE)
-    assert person.run(REMOTE, "get", "nodes", "-o", "name") == "node/remote-node\n"
+    assert person.run(REMOTE, "get", "nodes", "-o", "name") == installation.node(installation.remote)
     left = installation.hub.kubectl("get", "deployments,clusterroles", "-n", NAMESPACE, "-o", "name").stdout
     assert "executor" not in left
+
+
+def test_nothing_is_left_behind(at_first: Mapping[str, str], installation: Installation) -> None:
+    installation.down()
+
+    left = [argv for argv in command_lines().values() if any(str(installation.folder) in part for part in argv)]
+    assert left == []
+    assert remains() == at_first
+
+
+def _more(load: Load) -> None:
+    """Wait until 20 more commands were answered."""
+    before = load.answered
+    until(lambda: load.answered > before + 20, f"20 more answers; {load.failures[:3]}", timeout=60)
 
 
 @contextmanager
 def _followed(person: Person) -> Iterator[Iterator[int]]:
     """The counter's numbers, as `logs -f` brings them through the tunnel: one after the other, or it fails."""
-    argv = ("logs", "-f", f"deployment/{workloads.COUNTER}", "-n", workloads.NAMESPACE, "--tail=1")
-    with person.following("run", REMOTE, "--", *argv) as process:
+    with person.following("run", REMOTE, "--", *FOLLOW) as process:
         assert process.stdout is not None
         yield _consecutive(process.stdout)
 

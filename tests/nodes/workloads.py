@@ -22,6 +22,30 @@ def objects() -> list[dict[str, Any]]:
     ]
 
 
+def crashed() -> dict[str, Any]:
+    """The status of a crashing pod, where pods are simulated."""
+    ended = {
+        "exitCode": 3,
+        "reason": "Error",
+        "finishedAt": "2026-01-01T00:00:01Z",
+        "startedAt": "2026-01-01T00:00:00Z",
+    }
+    container = {
+        "name": CRASHING,
+        "image": nodes.SHELL,
+        "imageID": "",
+        "ready": False,
+        "started": False,
+        "restartCount": 4,
+        "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 1m20s restarting failed container"}},
+        "lastState": {"terminated": ended},
+    }
+    conditions = [
+        {"type": kind, "status": "False", "reason": "ContainersNotReady"} for kind in ("Ready", "ContainersReady")
+    ]
+    return {"phase": "Running", "containerStatuses": [container], "conditions": conditions}
+
+
 def _deployment(name: str, script: str) -> dict[str, Any]:
     labels = {"app": name}
     container = {"name": name, "image": nodes.SHELL, "args": ["-c", script]}
