@@ -113,7 +113,7 @@ def test_findings_piped(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
 
 
 def test_worst_come_first_over_all_clusters() -> None:
-    mild = _diagnosis("a", _finding(severity=Severity.HYGIENE, title="mild"))
+    mild = _diagnosis("a", _finding(id="a" * 12, severity=Severity.HYGIENE, title="mild"))
     bad = _diagnosis("b", _finding(title="bad"))
 
     drawn = _drawn([mild, bad], width=100)
