@@ -47,7 +47,7 @@ class Installed:
 
 @pytest.fixture
 def installed(cluster: Cluster, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Installed]:
-    name = f"rotate-{abs(hash(request.node.name)) % 10_000}"
+    name = request.node.name.removeprefix("test_").replace("_", "-")[:60].strip("-")
     with releases.namespace(cluster, name) as space:
         made = Installed(releases.Release(cluster, CASE.release, space), tmp_path)
         made.kubectl("create", "secret", "tls", "kubently-api-tls", *made.files())
