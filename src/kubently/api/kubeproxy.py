@@ -45,8 +45,11 @@ async def serve(
         with while_connected(scope):
             head = await asked.answer(body)
             # The executor has filtered these; a control plane does not take its word for what a front proxy acts on.
-            # Its Date stays behind, because the server writes one.
-            fields = [field for field in headers.response_headers(head) if field[0] != b"date"]
+            # The server writes a Date of its own; the cluster's clock is told beside it.
+            fields = [
+                (headers.CLUSTER_DATE, value) if name == b"date" else (name, value)
+                for name, value in headers.response_headers(head)
+            ]
             await send({"type": "http.response.start", "status": status_of(head), "headers": fields})
             more = True
             try:

@@ -86,6 +86,16 @@ class Api:
         """GET and parse. Raises ApiError, ApiUnreachableError."""
         return self._json("GET", path, None, {})
 
+    def fetch(self, path: str, *, limit: int) -> tuple[bytes, Mapping[str, str]]:
+        """GET as it is: at most *limit* bytes, and the headers. Raises ApiError, ApiUnreachableError."""
+        connection, response = self._send("GET", path, None, {}, None)
+        try:
+            return response.read(limit), dict(response.headers.items())
+        except (OSError, http.client.HTTPException) as error:
+            raise ApiUnreachableError(f"{self.url} broke off its answer: {error or type(error).__name__}") from error
+        finally:
+            connection.close()
+
     def post(self, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None) -> Any:
         """POST JSON and parse the answer. Raises ApiError, ApiUnreachableError."""
         return self._json("POST", path, body, headers or {})

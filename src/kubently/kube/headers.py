@@ -17,6 +17,8 @@ PRINCIPAL = b"x-kubently-principal"
 LIMITS = b"x-kubently-limits"
 REQUEST_ID = b"x-request-id"
 """What the control plane tells an executor about the caller; without LIMITS there are none."""
+CLUSTER_DATE = b"x-kubently-cluster-date"
+"""In the API's answers to Kubernetes clients: the Date of the cluster's API server."""
 
 _REQUEST = frozenset(
     {

@@ -12,6 +12,7 @@ from kubently.settings import TracingSettings, process_environ
 root.lazy = {
     "up": ("kubently.main.up:up", "Run everything on this machine and diagnose it."),
     **root.lazy,
+    "snapshot": ("kubently.main.snapshot:snapshot", "Keep a cluster's picture as an archive."),
     "api": ("kubently.main.servers:api", "Run the control plane."),
     "executor": ("kubently.main.servers:executor", "Run the executor of one cluster."),
 }
