@@ -57,6 +57,7 @@ e2e: $(VENV)/.dev ## Real processes, kubectl and Kubernetes API servers (see mak
 
 nodes: $(VENV)/.dev ## The images, and the chart played on real nodes (root; else as plain processes)
 	$(PYTEST) -q tests/nodes $(ARGS)
+	KUBENTLY_PLAY=processes $(PYTEST) -q tests/nodes/test_play.py -k phase $(ARGS)
 
 chaos: $(VENV)/.dev ## Break everything under load: KUBENTLY_CHAOS_SECONDS=3600 for longer, KUBENTLY_CHAOS_SEED=N to repeat
 	$(PYTEST) -q tests/chaos $(ARGS)

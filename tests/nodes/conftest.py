@@ -7,7 +7,7 @@ KUBENTLY_PLAY=nodes or =processes decides it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -43,24 +43,30 @@ def archive(obstacle: str) -> Path:
     return nodes.build()
 
 
+@pytest.fixture(scope="session")
+def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Prints a line for whoever runs the tests, whatever is captured."""
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+    assert capture is not None
+
+    def print_it(line: str) -> None:
+        with capture.global_and_fixture_disabled():
+            print(f"\n{line}", flush=True)
+
+    return print_it
+
+
 @pytest.fixture(scope="module")
 def installation(
-    obstacle: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    obstacle: str, say: Callable[[str], None], request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Installation]:
     """The two clusters, with nothing installed yet."""
     binaries.find("helm")
     folder = tmp_path_factory.mktemp("play")
     made = Processes(folder) if obstacle else Nodes(folder, request.getfixturevalue("archive"))
-    with request.getfixturevalue("capsys_disabled")():
-        print(f"\nplayed on {made.level}", f"because {obstacle}" if obstacle else "", flush=True)
+    say(f"played on {made.level}" + (f", because: {obstacle}" if obstacle else ""))
     try:
         made.up()
         yield made
     finally:
         made.down()
-
-
-@pytest.fixture(scope="session")
-def capsys_disabled(request: pytest.FixtureRequest) -> object:
-    """Prints to the terminal whatever is captured."""
-    return request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled

@@ -19,7 +19,7 @@ from tests.testbed import helm, pki
 from tests.testbed.cluster import Cluster
 from tests.testbed.helm import CHART
 from tests.testbed.images import nodes
-from tests.testbed.processes import until
+from tests.testbed.processes import command_lines, until
 
 NAMESPACE = "kubently"
 DOMAIN, INTERNAL_DOMAIN = "api.kubently.example.com", "kubently.local"
@@ -60,6 +60,11 @@ class Installation(ABC):
     @abstractmethod
     def down(self) -> None:
         """End both. Idempotent."""
+
+    def remains(self) -> list[str]:
+        """What is still there of it on this machine."""
+        lines = [" ".join(argv) for argv in command_lines().values()]
+        return [line for line in lines if str(self.folder) in line]
 
     # ------------------------------------------------------------------ what an operator does
 

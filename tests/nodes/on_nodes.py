@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 
 from tests.nodes import edge, workloads
@@ -60,6 +60,17 @@ class Nodes(Installation):
         """Run a program in the executor's pod; what it prints."""
         return cluster.execute(NAMESPACE, "deployment/kubently-executor", *argv, check=check)
 
+    def remains(self) -> list[str]:
+        looks = (
+            ("ip", "-o", "link", "show"),
+            ("nft", "list", "tables"),
+            ("cat", "/proc/self/mounts"),
+            ("find", "/sys/fs/cgroup", "-name", "kubently-*"),
+        )
+        lines = [line for argv in looks for line in _printed(*argv).splitlines()]
+        ours = [line for line in lines if re.search(f"kubently|kube-proxy|{re.escape(str(self.folder))}", line)]
+        return [*super().remains(), *ours]
+
     def _settle(self, cluster: Cluster) -> None:
         for ingress in self.shown(cluster, "ingresses")["items"]:
             (entry,) = ingress["spec"]["tls"]
@@ -81,13 +92,5 @@ class Nodes(Installation):
         self.hub.apply({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "redis"}, "spec": spec})
 
 
-def remains() -> Mapping[str, str]:
-    """What of a node could be left on this machine: links, cgroups, mounts, packet filters."""
-    looks = {
-        "links": ("ip", "-o", "link", "show", "type", "bridge"),
-        "veths": ("ip", "-o", "link", "show", "type", "veth"),
-        "filters": ("nft", "list", "tables"),
-        "mounts": ("cat", "/proc/self/mounts"),
-        "cgroups": ("find", "/sys/fs/cgroup", "-name", "kubently-*"),
-    }
-    return {name: subprocess.run(argv, capture_output=True, text=True).stdout for name, argv in looks.items()}
+def _printed(*argv: str) -> str:
+    return subprocess.run(argv, capture_output=True, text=True).stdout

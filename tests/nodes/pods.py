@@ -130,7 +130,7 @@ class Pod:
             data = _chosen(given.configs[volume["configMap"]["name"]], volume["configMap"])
             return {name: self._meant(content.decode()).encode() for name, content in data.items()}
         found: dict[str, bytes] = {}
-        for source in volume.get("projected", {}).get("sources", ()):
+        for source in volume.get("projected", {}).get("sources") or ():
             found |= _chosen(given.secrets[source["secret"]["name"]], source["secret"])
         return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -110,11 +110,10 @@ def test_api_has_no_kubectl(made: dict[str, Made]) -> None:
     assert made["api"].look("command -v kubectl curl openssl nslookup; true") == ""
 
 
-def test_images_are_small(made: dict[str, Made], capsys: pytest.CaptureFixture[str]) -> None:
+def test_images_are_small(made: dict[str, Made], say: Callable[[str], None]) -> None:
     sizes = {name: one.size() / _MEGABYTE for name, one in made.items()}
 
-    with capsys.disabled():
-        print("images, unpacked:", ", ".join(f"{name} {size:.0f} MB" for name, size in sizes.items()))
+    say("images, unpacked: " + ", ".join(f"{name} {size:.0f} MB" for name, size in sizes.items()))
 
     assert sizes["api"] < 300
     assert sizes["executor"] < 360
