@@ -14,8 +14,9 @@ from tests.testbed.processes import command_lines
 VOLUMES = 24
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests with the API server run in one worker, the others beside it."""
+    """Tests with the API server run in one worker, the others beside it; first, for xdist reads what this marks."""
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:

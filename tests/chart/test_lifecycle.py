@@ -22,12 +22,8 @@ PLAYED = (
             "values-production",
             "values-chart-ca",
             "values-sqlite",
-            "values-mutual-tls",
             "values-gateway",
-            "values-istio",
             "values-remote-by-enrolment",
-            "values-remote-regions",
-            "values-remote-by-certificate",
         ),
     ),
 )
