@@ -15,13 +15,28 @@ module=$(basename "$PWD")
 echo "$module" >> "{notes}"
 case " {failing} " in *" $module "*) echo "$module does not compile" >&2; exit 1;; esac
 case " {endless} " in *" $module "*) exec sleep 60;; esac
-for program in server agent etcd kube-apiserver kube-controller-manager kube-scheduler kwok probe \\
-    $module "$module-agents"; do
+for program in {programs}; do
     : > "$out/$program"
 done
 """
+PROGRAMS = sorted({group.built_as.get(p, p) for group in build.GROUPS for p in group.programs})
+"""Of all groups, as Go names them: it makes them all, whatever is built."""
 REQUIRED = ["etcd", "kubernetes", "kwok", "probe", "oidc"]
-OPTIONAL = ["informer", "metrics-server", "helm", "remotedialer", "chisel", "konnectivity"]
+OPTIONAL = [
+    "informer",
+    "metrics-server",
+    "kubernetes-node",
+    "containerd",
+    "coredns",
+    "helm",
+    "judges",
+    "pebble",
+    "cyclonus",
+    "cert-manager",
+    "remotedialer",
+    "chisel",
+    "konnectivity",
+]
 OPTIONAL_PROGRAMS = [program for group in build.GROUPS if group.is_optional for program in group.programs]
 
 
@@ -39,7 +54,8 @@ class Go:
 
     def answers(self, *, failing: str = "", endless: str = "") -> None:
         """From now on builds of these modules fail, or never end; nothing counts as asked for so far."""
-        self._program.write_text(_GO.format(notes=self._notes, failing=failing, endless=endless))
+        told = {"notes": self._notes, "failing": failing, "endless": endless, "programs": " ".join(PROGRAMS)}
+        self._program.write_text(_GO.format(**told))
         self._program.chmod(0o755)
         self._notes.write_text("")
 
