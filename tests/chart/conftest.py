@@ -11,7 +11,7 @@ from tests.testbed import crds
 from tests.testbed.cluster import Cluster
 from tests.testbed.processes import command_lines
 
-VOLUMES = 24
+VOLUMES = 40
 
 
 @pytest.hookimpl(tryfirst=True)
