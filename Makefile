@@ -50,7 +50,7 @@ peers: $(VENV)/.dev ## Real nginx, Envoy, HAProxy, Caddy and OpenSSL in front of
 	$(PYTEST) -q -n 2 tests/peers $(ARGS)
 
 chart: $(VENV)/.dev ## The Helm chart before real judges and in a real Kubernetes API server (see make testbed)
-	$(PYTEST) -q -n 2 --dist loadgroup tests/chart $(ARGS)
+	$(PYTEST) -q -n 2 --dist loadfile tests/chart $(ARGS)
 
 e2e: $(VENV)/.dev ## Real processes, kubectl and Kubernetes API servers (see make testbed)
 	$(PYTEST) -q -n 2 --dist loadfile tests/e2e $(ARGS)

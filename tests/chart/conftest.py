@@ -1,4 +1,4 @@
-"""One real API server for all of these tests, with the custom resources that the chart renders."""
+"""One real API server for the tests of a worker, with the custom resources that the chart renders."""
 
 from __future__ import annotations
 
@@ -14,16 +14,12 @@ from tests.testbed.processes import command_lines
 VOLUMES = 40
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests with the API server run in one worker, the others beside it; first, for xdist reads what this marks."""
+    """Those that use it need the test bed."""
     here = Path(__file__).parent
     for item in items:
-        if here in item.path.parents:
-            needs_cluster = "cluster" in getattr(item, "fixturenames", ())
-            item.add_marker(pytest.mark.xdist_group("cluster" if needs_cluster else "files"))
-            if needs_cluster:
-                item.add_marker(pytest.mark.testbed)
+        if here in item.path.parents and "cluster" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.testbed)
 
 
 @pytest.fixture(scope="session")
