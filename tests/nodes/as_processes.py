@@ -57,6 +57,7 @@ class Processes(Installation):
         self.remote.launch()
         self.hub.wait_ready()
         self.remote.wait_ready()
+        self._make_namespaces()
 
     def down(self) -> None:
         self._end.set()

@@ -66,6 +66,12 @@ class Installation(ABC):
         lines = [" ".join(argv) for argv in command_lines().values()]
         return [line for line in lines if str(self.folder) in line]
 
+    def _make_namespaces(self) -> None:
+        """In both clusters: only pods of the restricted profile are let in."""
+        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+        for cluster in (self.hub, self.remote):
+            cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}})
+
     # ------------------------------------------------------------------ what an operator does
 
     def helm(self, cluster: Cluster, release: str, *values: Values) -> None:
@@ -79,7 +85,7 @@ class Installation(ABC):
                 file = Path(folder, f"{number}.yaml")
                 file.write_text(json.dumps(part))
                 options.append(f"--values={file}")
-            words = ("upgrade", "--install", release, str(CHART), f"--namespace={NAMESPACE}", "--create-namespace")
+            words = ("upgrade", "--install", release, str(CHART), f"--namespace={NAMESPACE}")
             helm.helm(*words, *options, kubeconfig=cluster.kubeconfig("admin"))
         self._settle(cluster)
 

@@ -33,6 +33,7 @@ class Nodes(Installation):
         self.remote.launch()
         self.hub.wait_ready()
         self.remote.wait_ready()
+        self._make_namespaces()
         self._make_volume()
 
     def down(self) -> None:

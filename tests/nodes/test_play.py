@@ -48,6 +48,8 @@ REMOTE_EXECUTOR: Values = {
         "apiUrl": f"https://{DOMAIN}",
         "enrolment": {"existingSecret": "enrolment"},
     },
+    # Somebody of OpenShift's choice.
+    "podSecurityContext": {"runAsUser": 1000720000, "runAsGroup": 0, "fsGroup": 1000720000},
 }
 FOLLOW = ("logs", "-f", f"deployment/{workloads.COUNTER}", "-n", workloads.NAMESPACE, "--tail=1")
 WITHOUT_EXECUTOR: Values = {"executor": {"enabled": False}}
@@ -93,7 +95,6 @@ def test_phase_3_an_executor_in_a_remote_cluster(installation: Installation, per
     added = json.loads(person.said("cluster", "add", REMOTE, "-o", "json"))
     where = {"name": "enrolment", "namespace": NAMESPACE}
     installation.remote.apply(
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
         {"apiVersion": "v1", "kind": "Secret", "metadata": where, "stringData": {"token": added["token"]}},
     )
     installation.put_workloads()
