@@ -6,10 +6,13 @@ They are data in Go modules, pinned like the test bed's programs; `go mod downlo
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import os
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,14 +62,26 @@ def swagger() -> Path:
 
 @functools.cache
 def _all() -> tuple[Definition, ...]:
-    return tuple(
-        found
-        for module, patterns in _FILES.items()
-        for pattern in patterns
-        for path in sorted(_folder(MODULES / "crds", module).glob(pattern))
-        for found in yaml.load_all(path.read_bytes(), Loader)
-        if _is_wanted(found)
-    )
+    """All of them; read once, and kept beside the test bed's programs: YAML of this size takes seconds."""
+    kept = build.folder(build.GROUPS[0]).parent / f"crds-{_digest()}.json"
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=kept.parent, prefix=".crds-", delete=False) as made:
+            json.dump(list(_read()), made)
+        Path(made.name).rename(kept)
+    return tuple(json.loads(kept.read_text()))
+
+
+def _digest() -> str:
+    content = Path(__file__).read_bytes() + (MODULES / "crds" / "go.sum").read_bytes()
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _read() -> Iterator[Definition]:
+    for module, patterns in _FILES.items():
+        folder = _folder(MODULES / "crds", module)
+        for path in sorted(path for pattern in patterns for path in folder.glob(pattern)):
+            yield from (found for found in yaml.load_all(path.read_bytes(), Loader) if _is_wanted(found))
 
 
 def _is_wanted(found: Definition | None) -> bool:
