@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import yaml
@@ -155,7 +156,7 @@ class Prometheus:
             return json.load(answer)["data"]
 
     def series(self, query: str) -> list[dict[str, str]]:
-        return [found["metric"] for found in self.asked(f"query?query={query}")["result"]]
+        return [found["metric"] for found in self.asked(f"query?query={quote(query)}")["result"]]
 
     def health(self) -> dict[str, str]:
         try:
@@ -189,8 +190,9 @@ def test_prometheus_scrapes_api_and_executor(cluster: Cluster, rules: Path, fold
         prometheus = stack.enter_context(started(here, configuration))
         until(lambda: prometheus.health() == {"api": "up", "executor": "up"}, "both scraped", every=0.3)
 
-        assert prometheus.series("kubently_executor_connected==1")
-        assert prometheus.series("kubently_tunnel_connections==1")
+        until(lambda: prometheus.series("kubently_executor_connected == 1"), "the executor's own word", every=0.3)
+        # One executor may have several connections.
+        until(lambda: prometheus.series("kubently_tunnel_connections > 0"), "the API's word", every=0.3)
         # Those of the chart's own alerts; tests of the product see to the rest.
         assert certificates(rules.read_text()) <= names_of(prometheus)
         until(lambda: names_of(prometheus) & recorded(rules), "a rule was evaluated", every=0.3)
