@@ -611,9 +611,11 @@ def _flag(environ: Environ, name: str) -> bool:
         "false": False,
         "0": False,
         "no": False,
+        "off": False,
         "true": True,
         "1": True,
         "yes": True,
+        "on": True,
     }
     if text not in values:
         raise _bad(name, text, "use true or false")

@@ -19,12 +19,13 @@ MAX_BYTES = 1024 * 1024
 _MAX_EVENTS = 100_000
 _KNOWN = frozenset(
     (
-        "global", "nameOverride", "fullnameOverride", "namespaceOverride", "createNamespace", "kubeVersionOverride",
-        "tls", "api", "executor", "redis", "ingress", "gateway", "networkPolicy", "serviceAccount", "rbac",
-        "monitoring", "metrics", "extraObjects", "image", "imagePullSecrets", "autoscaling", "podDisruptionBudget",
-        "store",
+        "fullnameOverride", "nameOverride", "global", "imagePullSecrets", "nodeSelector", "tolerations", "affinity",
+        "tls", "api", "executor", "ingress", "gateway", "redis", "externalRedis", "networkPolicy", "serviceMonitor",
+        "podMonitor", "prometheusRule", "autoscaling", "podDisruptionBudget", "serviceAccount", "podSecurityContext",
+        "securityContext", "tests", "extraObjects",
     )
 )  # fmt: skip
+"""The chart's top-level values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +115,18 @@ def _topology(values: Mapping[str, Any]) -> _Rule:
     api = _at(values, "api", "enabled")
     domain = _text(values, "tls", "external", "domain")
     is_remote = bool(host) and not road.is_inside(host) and host != domain
-    if is_remote and api is not False:
+    if is_remote and api is True:  # unset, the chart sees it too and installs none
         yield ("values-api-enabled", f"the executor's API is at {host}, and an API is installed here as well",
                "set api.enabled: false in clusters that only have an executor")  # fmt: skip
     if is_remote and _text(values, "tls", "mode") == "internal":
         yield ("values-internal-across", "tls.mode internal makes a CA that other clusters do not trust",
                "use tls.mode external, or give executors the CA")  # fmt: skip
-    if api is False and _at(values, "executor", "enabled") is not False and not host:
+    if (
+        api is False
+        and _at(values, "executor", "enabled") is not False
+        and not host
+        and not _list(values, "executor", "apiUrls")
+    ):
         yield "values-no-url", "there is no API here, and executor.apiUrl is missing", "set executor.apiUrl"
 
 

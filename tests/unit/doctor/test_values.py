@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from kubently.doctor import Status, Subject, values
 
@@ -14,7 +15,7 @@ executor: {clusterId: b, apiUrl: "https://api.example.com", existingSecret: t}
 """
 FAULTS = {
     "values-plain-http": "{api: {enabled: false}, executor: {apiUrl: 'http://api.example.com'}}",
-    "values-api-enabled": "{executor: {apiUrl: 'https://api.example.com'}}",
+    "values-api-enabled": "{api: {enabled: true}, executor: {apiUrl: 'https://api.example.com'}}",
     "values-internal-across":
         "{api: {enabled: false}, tls: {mode: internal}, executor: {apiUrl: 'https://api.example.com'}}",
     "token-example": "{executor: {token: your-executor-token}}",
@@ -63,3 +64,9 @@ def test_a_file_of_comments_alone_is_the_charts_defaults(tmp_path: Path) -> None
     file.write_text("# nothing is set\n")
 
     assert values.check(Subject(values=(file,))).status is Status.PASS
+
+
+def test_top_level_values_are_the_charts() -> None:
+    chart = Path(__file__).resolve().parents[3] / "deployment" / "helm" / "kubently" / "values.yaml"
+
+    assert set(yaml.safe_load(chart.read_text())) == values._KNOWN
