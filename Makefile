@@ -5,7 +5,7 @@ PYTEST := $(BIN)/python -m pytest
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check format lint types imports unit integration peers chart e2e nodes chaos testbed bench references clean
+.PHONY: help up test check format lint types imports unit integration peers guide chart e2e nodes chaos testbed bench references clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,7 +24,7 @@ $(VENV)/.dev: $(VENV)/.all
 up: $(VENV)/.all ## Run API, executors and a first fleet diagnosis on this machine (ARGS="--context NAME")
 	@$(BIN)/kubently up $(ARGS)
 
-test: check integration peers chart e2e nodes chaos ## Everything that this machine can test
+test: check integration peers guide chart e2e nodes chaos ## Everything that this machine can test
 
 check: format lint types imports unit ## Format, lint, types, import contracts and unit tests
 
@@ -48,6 +48,9 @@ integration: $(VENV)/.dev ## API and executors over real sockets
 
 peers: $(VENV)/.dev ## Real nginx, Envoy, HAProxy, Caddy and OpenSSL in front of the API
 	$(PYTEST) -q -n 2 tests/peers $(ARGS)
+
+guide: $(VENV)/.dev ## Each statement of the well-known deployment guide
+	$(PYTEST) -q -n 2 tests/guide $(ARGS)
 
 chart: $(VENV)/.dev ## The Helm chart before real judges and in a real Kubernetes API server (see make testbed)
 	$(PYTEST) -q -n 2 --dist loadfile tests/chart $(ARGS)
