@@ -68,12 +68,6 @@ def pods_of_lost_nodes(snapshot: Snapshot) -> Iterator[Finding]:
         yield from cases.findings(snapshot, _gone(snapshot))
 
 
-def is_ready(node: KubeObject) -> bool:
-    """Say whether the node's kubelet reports that it can run pods."""
-    condition = objects.condition(node, "Ready")
-    return condition is not None and condition.is_true
-
-
 def _conditions(snapshot: Snapshot, node: KubeObject) -> Iterator[Finding]:
     for condition in objects.conditions(node):
         age = snapshot.age(condition.changed_at)

@@ -65,11 +65,11 @@ def _edges(snapshot: Snapshot) -> Iterator[tuple[ResourceRef, ResourceRef]]:
 def _workload_edges(snapshot: Snapshot) -> Iterator[tuple[ResourceRef, ResourceRef]]:
     for pod in snapshot.members(PODS):
         workload = snapshot.workload_of(pod)
-        node = snapshot.get(NODES, "", objects.text(pod, "spec", "nodeName"))
         # Where all is well, node and policies explain nothing.
-        if node is not None and not containers.is_ready(pod):
-            yield workload, objects.ref(node)
         if not containers.is_ready(pod):
+            node = snapshot.get(NODES, "", objects.text(pod, "spec", "nodeName"))
+            if node is not None:
+                yield workload, objects.ref(node)
             yield from ((workload, objects.ref(policy)) for policy in policies_of(snapshot, pod))
         for claim in claims_of(pod):
             yield (

@@ -15,6 +15,7 @@ space, as kubelet keeps it; lines without one are accepted. Secrets are archived
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,6 +30,8 @@ CLUSTER_SCOPE = "_cluster"
 LOGS = "logs"
 LOG_SUFFIX = ".log"
 PREVIOUS_LOG_SUFFIX = ".previous.log"
+VERSION = re.compile(r"v[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?:[-+][0-9A-Za-z.+-]{1,60})?")
+"""An API server's version, whole."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,6 @@ MAX_VALUES_IN_FILE = 4_000_000
 MAX_DEPTH = 100
 
 _NAME = re.compile(r"[a-z0-9A-Z:]([-a-z0-9A-Z.:_]{0,251}[a-z0-9A-Z.:_])?")
-_VERSION = re.compile(r"v[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?:[-+][0-9A-Za-z.+-]{1,60})?")
 
 
 def load(path: Path) -> format.Archive:
@@ -179,7 +178,7 @@ def _manifest(reader: _Reader) -> dict[str, Any]:
     if unknown:
         raise ConfigError(f"{file} has unknown fields: {', '.join(unknown)}")
     version = objects.text(fields, "version")
-    if not _VERSION.fullmatch(version):
+    if not format.VERSION.fullmatch(version):
         raise ConfigError(f"{file}: version is not like v1.36.3")
     try:
         captured_at = objects.parse_instant(objects.text(fields, "captured_at")).astimezone(UTC)

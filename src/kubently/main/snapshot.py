@@ -6,7 +6,6 @@ Everything comes through the tunnel, so policy, limits and redaction are those o
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,7 +19,7 @@ import click
 from kubently import archive
 from kubently.archive import catalog
 from kubently.archive.catalog import Resource
-from kubently.archive.format import LogKey
+from kubently.archive.format import VERSION, LogKey
 from kubently.archive.write import Writer
 from kubently.cli.progress import progress
 from kubently.cli.state import State, pass_state
@@ -34,8 +33,6 @@ PAGE = 500
 MAX_PAGE = 64 * 1024 * 1024
 MAX_LOG = 256 * 1024
 """Bytes kept of one log: its end."""
-
-_VERSION = re.compile(r"v[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?:[-+][0-9A-Za-z.+-]{1,60})?")
 
 
 @click.group()
@@ -97,6 +94,7 @@ class _Reader:
     left: int
     """Objects that may still be read."""
     pods: list[KubeObject] = field(default_factory=list)
+    definitions: list[KubeObject] = field(default_factory=list)
     gaps: list[str] = field(default_factory=lambda: ["secrets: never in an archive"])
     captured_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -104,7 +102,7 @@ class _Reader:
         """The API server's version, and its clock."""
         document = self._document("/version")
         found = objects.text(document, "gitVersion")
-        return found if _VERSION.fullmatch(found) else "v0.0.0"
+        return found if VERSION.fullmatch(found) else "v0.0.0"
 
     def labels(self) -> dict[str, str]:
         """The cluster's labels."""
@@ -117,15 +115,16 @@ class _Reader:
         for resource in (*catalog.BUILTIN, *catalog.METRICS):
             if resource.qualified != "secrets" and resource != catalog.EVENTS_VIEW:
                 yield resource
-        definition = next(item for item in catalog.BUILTIN if item.plural == "customresourcedefinitions")
-        for member in self._all(definition, quiet=True):
-            yield from list(catalog.custom_resources(member))[:1]
+        for definition in self.definitions:  # read by then, since they are built in
+            yield from list(catalog.custom_resources(definition))[:1]
 
     def members(self, resource: Resource) -> list[dict[str, Any]]:
-        """All objects of a type; pods are kept in mind for their logs."""
+        """All objects of a type; pods are kept in mind for their logs, definitions for what they define."""
         found = self._all(resource)
         if resource.qualified == "pods":
             self.pods = list(found)
+        elif resource.plural == "customresourcedefinitions":
+            self.definitions = list(found)
         return found
 
     def log(self, key: LogKey, lines: int) -> bytes:
@@ -140,12 +139,12 @@ class _Reader:
             return b""
         return content[-MAX_LOG:].partition(b"\n")[2] if len(content) > MAX_LOG else content
 
-    def _all(self, resource: Resource, *, quiet: bool = False) -> list[dict[str, Any]]:
+    def _all(self, resource: Resource) -> list[dict[str, Any]]:
         wanted: tuple[str, ...] = self.namespaces if self.namespaces and resource.namespaced else ("",)
         try:
             return [member for namespace in wanted for member in self._pages(resource, namespace)]
         except ApiError as error:
-            if not quiet and error.status != 404:
+            if error.status != 404:
                 self.gaps.append(f"{resource.qualified}: {error.message}")
             return []
 
