@@ -30,7 +30,7 @@ READER = "everything-reader"
 
 
 def fill(cluster: Cluster) -> None:
-    """Make users and workloads, and wait until they run."""
+    """Make users and workloads, and wait until they run. Tests may set the logs of the pod diary, of no other."""
     for user in (EXECUTOR, DIRECT):
         cluster.kubeconfig(user)
     cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}, *_access())
@@ -94,6 +94,7 @@ def _workloads() -> tuple[Mapping[str, Any], ...]:
         _object("apps/v1", "StatefulSet", "queue", spec={"replicas": 1, "serviceName": "queue", **_template("queue")}),
         _object("batch/v1", "Job", "report", spec={"template": {"spec": {**_pod_spec("report"), **_ONCE}}}),
         _object("v1", "Pod", "broken", spec=broken, labels={"app": "broken"}),
+        _object("v1", "Pod", "diary", spec=_pod_spec("diary"), labels={"app": "diary"}),
         _object("v1", "Pod", "homeless", spec=_pod_spec("homeless") | {"nodeSelector": {"disk": "none-has-this"}}),
     )
 
@@ -120,7 +121,7 @@ def _object(api_version: str, kind: str, name: str, *, labels: Mapping[str, str]
 
 
 def _break(cluster: Cluster) -> None:
-    cluster.kubectl("wait", "--for=condition=Ready", "pod/broken", "-n", NAMESPACE, "--timeout=30s")
+    cluster.kubectl("wait", "--for=condition=Ready", "pod/broken", "pod/diary", "-n", NAMESPACE, "--timeout=30s")
     status = {
         "name": "broken",
         "image": "registry.example/broken:1.0",

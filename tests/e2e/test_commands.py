@@ -79,8 +79,8 @@ def test_the_user_is_the_executors(cli: Cli) -> None:
 
 
 def test_a_log_is_followed_as_it_grows_until_its_time_is_up(cli: Cli, alpha: Cluster) -> None:
-    log = alpha.set_logs("shop", "broken", "began\n")
-    with cli.started("run", "-t", "8", "alpha", "--", "logs", "-f", "broken", "-n", "shop") as process:
+    log = alpha.set_logs("shop", "diary", "began\n")
+    with cli.started("run", "-t", "8", "alpha", "--", "logs", "-f", "diary", "-n", "shop") as process:
         read_until(process, b"began\n")
         with log.open("a") as file:
             file.write("2026-01-01T00:00:00.000000000Z stdout F went on\n")

@@ -105,8 +105,8 @@ def test_a_watch_through_kubently(person: Person, alpha: Cluster) -> None:
 
 
 def test_a_log_is_followed_through_kubently(person: Person, alpha: Cluster) -> None:
-    log = alpha.set_logs("shop", "broken", "before\n")
-    with started(person.argv("logs", "-f", "broken", "-n", "shop"), person.environ) as process:
+    log = alpha.set_logs("shop", "diary", "before\n")
+    with started(person.argv("logs", "-f", "diary", "-n", "shop"), person.environ) as process:
         read_until(process, b"before\n")
         with log.open("a") as file:
             file.write("2026-01-01T00:00:00.000000000Z stdout F and after\n")
