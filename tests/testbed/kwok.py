@@ -1,6 +1,7 @@
 """Simulated nodes and pods: kwok's configuration, in which healthy pods run at once and Jobs complete.
 
-What a failing pod looks like is written into its status by `Cluster.set_pod_status`; kwok leaves pods that run alone.
+What a failing pod looks like is written into its status by `Cluster.set_pod_status`; kwok leaves pods that run alone,
+and pods and nodes with the annotation `HELD` as they are.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 import yaml
 
 ANNOTATION = "kwok.x-k8s.io/node"
+HELD = "testbed.example/held"
 GROUP = "kwok.x-k8s.io"
 _VERSION = f"{GROUP}/v1alpha1"
 
@@ -55,7 +57,7 @@ containerStatuses:
 """
 
 _NOT_DELETED = {"key": ".metadata.deletionTimestamp", "operator": "DoesNotExist"}
-
+_NOT_HELD = {"key": f'.metadata.annotations["{HELD}"]', "operator": "DoesNotExist"}
 
 _USAGE = {"cpu": ("usage-cpu", "5m"), "memory": ("usage-memory", "20Mi")}
 """For each resource the annotation (kwok.x-k8s.io/...) with what a pod uses of it, and what others use."""
@@ -73,9 +75,13 @@ def configuration(default_log: Path) -> str:
     """The content of kwok's configuration file; pods without logs of their own show *default_log*."""
     running = {"type": "Normal", "reason": "Started", "message": "Started container"}
     documents = (
-        _stage("node-ready", "Node", [_is_not('.status.conditions.[] | select(.type == "Ready") | .status', "True")])
+        _stage(
+            "node-ready",
+            "Node",
+            [_NOT_HELD, _is_not('.status.conditions.[] | select(.type == "Ready") | .status', "True")],
+        )
         | {"next": {"statusTemplate": _NODE_STATUS}},
-        _stage("pod-runs", "Pod", [_NOT_DELETED, _is(".status.phase", "Pending")])
+        _stage("pod-runs", "Pod", [_NOT_DELETED, _NOT_HELD, _is(".status.phase", "Pending")])
         | {"next": {"statusTemplate": _RUNNING_STATUS, "event": running}},
         _stage(
             "job-completes",

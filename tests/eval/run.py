@@ -1,0 +1,119 @@
+"""Brings two clusters up, one with every fault and one with every healthy twin, and diagnoses both through the tunnel."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from kubently.schema import ClusterDiagnosis, Diagnosis
+from tests.e2e.harness import ApiProcess, Cli, Fleet
+from tests.eval import busy
+from tests.eval.app import Scenario
+from tests.eval.inject import inject
+from tests.eval.score import Outcome, alarms, judge
+from tests.testbed.cluster import Cluster
+
+FAULTY, HEALTHY = "faulty", "healthy"
+_READER = "kubently:executor"
+SETTLE = 75.0
+"""Seconds until what does not go forward counts as a fault."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """All scenarios, scored."""
+
+    outcomes: tuple[Outcome, ...]
+    alarms: tuple[str, ...]
+    """Outages and degradations told of the cluster of healthy twins."""
+    healthy_objects: int
+    whole: int
+    """Scenarios whose cause is a finding in a diagnosis of the whole faulty cluster too."""
+
+    @property
+    def found(self) -> int:
+        """Causes at rank 1, with words and evidence."""
+        return sum(outcome.is_found for outcome in self.outcomes)
+
+    @property
+    def recall(self) -> float:
+        """Share of them, 0 to 1."""
+        return self.found / len(self.outcomes)
+
+
+def evaluate(folder: Path, scenarios: Sequence[Scenario]) -> Result:
+    """Run all *scenarios* at once: each has a namespace of its own, and its twin one in the other cluster."""
+    broken = [scenario.app(broken=True) for scenario in scenarios]
+    twins = [scenario.app(broken=False) for scenario in scenarios]
+    with _clusters(folder) as (faulty, healthy), _fleet(folder, faulty, healthy) as fleet:
+        inject(faulty, broken)
+        inject(healthy, [*twins, *busy.apps()])
+        time.sleep(SETTLE)
+        names = [app.namespace for app in broken]
+        outcomes = tuple(
+            judge(scenario, app.namespace, _diagnose(fleet, FAULTY, app.namespace), names)
+            for scenario, app in zip(scenarios, broken, strict=True)
+        )
+        whole = _diagnose(fleet, FAULTY, "")
+        well = _diagnose(fleet, HEALTHY, "")
+    told = {(finding.code, str(finding.objects[0])) for finding in whole.findings}
+    seen = sum((s.code, s.at_fault.format(ns=app.namespace)) in told for s, app in zip(scenarios, broken, strict=True))
+    return Result(
+        outcomes, tuple(f"{f.severity.value} {f.code}: {f.title}" for f in alarms(well)), well.coverage.objects, seen
+    )
+
+
+@contextmanager
+def _clusters(folder: Path) -> Iterator[tuple[Cluster, Cluster]]:
+    both = Cluster(FAULTY, folder / FAULTY, nodes=5), Cluster(HEALTHY, folder / HEALTHY, nodes=5)
+    with ExitStack() as stack:
+        for cluster in both:
+            stack.callback(cluster.down)
+            cluster.launch()
+        for cluster in both:
+            cluster.wait_ready()
+            cluster.kubeconfig(_READER)
+            cluster.create(*_reader())
+        yield both
+
+
+@contextmanager
+def _fleet(folder: Path, *clusters: Cluster) -> Iterator[Fleet]:
+    api = ApiProcess(folder / "api")
+    fleet = Fleet(api, Cli.of(api, folder / "home"), folder / "executors")
+    policy = folder / "policy.yaml"
+    policy.write_text("mode: read-only\nsecrets: metadata\n")
+    try:
+        api.start()
+        for cluster in clusters:
+            fleet.add(cluster.name, cluster.kubeconfig(_READER), extra={"KUBENTLY_POLICY_FILE": str(policy)})
+        api.wait_connected(*(cluster.name for cluster in clusters))
+        yield fleet
+    finally:
+        fleet.stop()
+
+
+def _reader() -> Iterator[dict[str, object]]:
+    """Rights of the executor: to read everything."""
+    rules = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list", "watch"]}]
+    group = "rbac.authorization.k8s.io"
+    yield {"apiVersion": f"{group}/v1", "kind": "ClusterRole", "metadata": {"name": "reader"}, "rules": rules}
+    yield {
+        "apiVersion": f"{group}/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "reader"},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "reader"},
+        "subjects": [{"apiGroup": group, "kind": "User", "name": _READER}],
+    }
+
+
+def _diagnose(fleet: Fleet, cluster: str, namespace: str) -> Diagnosis:
+    body = {"clusters": [cluster], "namespace": namespace}
+    (line,) = fleet.api.client().stream("/api/v1/diagnoses", body, timeout=120)
+    result = ClusterDiagnosis.model_validate(line)
+    assert result.diagnosis is not None, json.dumps(result.problem)
+    return result.diagnosis
