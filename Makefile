@@ -5,7 +5,7 @@ PYTEST := $(BIN)/python -m pytest
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check format lint types imports unit integration peers guide chart e2e nodes chaos testbed bench references clean
+.PHONY: help up test check format lint types imports unit integration peers guide chart e2e eval nodes chaos testbed bench references clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,8 +55,11 @@ guide: $(VENV)/.dev ## Each statement of the well-known deployment guide
 chart: $(VENV)/.dev ## The Helm chart before real judges and in a real Kubernetes API server (see make testbed)
 	$(PYTEST) -q -n 2 --dist loadfile tests/chart $(ARGS)
 
-e2e: $(VENV)/.dev ## Real processes, kubectl and Kubernetes API servers (see make testbed)
-	$(PYTEST) -q -n 2 --dist loadfile tests/e2e $(ARGS)
+e2e: $(VENV)/.dev ## Real processes, kubectl and Kubernetes API servers, the diagnosis' score (see make testbed)
+	$(PYTEST) -q -n 2 --dist loadfile tests/eval tests/e2e $(ARGS)
+
+eval: $(VENV)/.dev ## Put known faults into a real Kubernetes API server; print how often their cause is named
+	$(BIN)/python -m tests.eval $(ARGS)
 
 nodes: $(VENV)/.dev ## The images, and the chart played on real nodes (root; else as plain processes)
 	$(PYTEST) -q tests/nodes $(ARGS)

@@ -38,9 +38,8 @@ def say(result: Result) -> None:
     count = len(result.outcomes)
     print(f"cause at rank 1, with its words and evidence: {result.found} of {count} ({result.recall:.1%})")
     print(f"cause among the findings of the whole cluster: {result.whole} of {count}")
-    print(
-        f"false alarms over {count} healthy twins and a busy cluster ({result.healthy_objects} objects): {len(result.alarms)}"
-    )
+    cluster = f"{count} healthy twins and a busy cluster ({result.healthy_objects} objects)"
+    print(f"false alarms over {cluster}: {len(result.alarms)}")
 
 
 def _say(findings: Sequence[Finding]) -> None:

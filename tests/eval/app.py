@@ -1,8 +1,8 @@
 """An application with a fault, or its healthy twin: objects to create, and what a kubelet would then have reported.
 
-Deployments, Services, nodes and so on go to the API server as they are, and the real controllers, the real scheduler and
-kwok do the rest. What only a kubelet sees (waiting reasons, exit codes, events of images and mounts, logs) is written
-into the status of pods after they were scheduled: `Kubelet` says what.
+Deployments, Services, nodes and so on go to the API server as they are, and the real controllers, the real scheduler
+and kwok do the rest. What only a kubelet sees (waiting reasons, exit codes, events of images and mounts, logs) is
+written into the status of pods after they were scheduled: `Kubelet` says what.
 """
 
 from __future__ import annotations
@@ -32,8 +32,6 @@ class Kubelet:
     restarts: int = 0
     init: bool = False
     ready: bool = False
-    one: bool = False
-    """Of one pod only; the others are well."""
     status: Object = field(default_factory=dict)
     """Fields of the pod's status besides its containers', for instance phase and reason."""
     events: Sequence[tuple[str, str]] = ()

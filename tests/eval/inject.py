@@ -89,7 +89,7 @@ def _pods(cluster: Cluster) -> Pods:
 
 def _report(cluster: Cluster, app: App, report: Kubelet, found: Pods) -> None:
     pods = found[app.namespace, report.app]
-    for pod in pods[:1] if report.one else pods:
+    for pod in pods:
         name = pod["metadata"]["name"]
         if report.state or report.status:
             cluster.set_pod_status(app.namespace, name, _status(pod, report))
@@ -117,7 +117,7 @@ def _status(pod: Mapping[str, Any], report: Kubelet) -> dict[str, Any]:
         told if name == at_fault else {"name": name, "image": "", "imageID": "", **(held_up if report.init else others)}
         for name in names
     ]
-    if report.init or "waiting" in report.state and not report.last:
+    if report.init or ("waiting" in report.state and not report.last):
         status["phase"] = report.status.get("phase", "Pending")
     return status
 

@@ -1,4 +1,4 @@
-"""Brings two clusters up, one with every fault and one with every healthy twin, and diagnoses both through the tunnel."""
+"""Brings two clusters up, one with all faults and one with all healthy twins, and diagnoses both through the tunnel."""
 
 from __future__ import annotations
 

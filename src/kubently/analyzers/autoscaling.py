@@ -205,11 +205,17 @@ def _allows_nothing(snapshot: Snapshot, budget: KubeObject, pods: Sequence[KubeO
         title=f"{cases.display(ref)} demands {numbers['desiredHealthy']} of {len(pods)} pods: none can be evicted",
         objects=(ref, *workloads),
         evidence=(
+            quote(f"{cases.display(ref)} spec", _demand(budget)),
             quote(f"{cases.display(ref)} status", ", ".join(f"{name} {number}" for name, number in numbers.items())),
             _selector(budget),
         ),
         next_checks=(f"describe poddisruptionbudget {ref.name} -n {ref.namespace}",),
     )
+
+
+def _demand(budget: KubeObject) -> str:
+    given = {name: objects.at(budget, "spec", name) for name in ("minAvailable", "maxUnavailable")}
+    return ", ".join(f"{name} {value}" for name, value in given.items() if value is not None) or "no number"
 
 
 def _selector(budget: KubeObject) -> Evidence:

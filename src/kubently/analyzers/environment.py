@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from kubently.analyzers import cases, containers
-from kubently.analyzers.base import Analyzer, Condition, analyzer, finding, quote
+from kubently.analyzers import cases, containers, evidence
+from kubently.analyzers.base import Analyzer, Condition, analyzer, clean, finding, quote
 from kubently.analyzers.cases import Case
-from kubently.analyzers.resources import CRON_JOBS, DAEMON_SETS, DEPLOYMENTS, PODS, SERVICES, STATEFUL_SETS
+from kubently.analyzers.resources import CRON_JOBS, DAEMON_SETS, DEPLOYMENTS, NAMESPACES, PODS, SERVICES, STATEFUL_SETS
 from kubently.analyzers.snapshot import Snapshot
 from kubently.kube import objects
 from kubently.kube.objects import KubeObject
@@ -35,8 +35,8 @@ PORT_MISSING = Condition(
 NO_DNS = Condition(
     "pod/no-dns",
     Severity.DEGRADED,
-    "The pod's dnsPolicy is None, and it names no server of its own: it resolves nothing.",
-    "Set dnsPolicy ClusterFirst, or dnsConfig.nameservers.",
+    "The pod's dnsPolicy is None, and its own servers, if it names any, resolve nothing for it.",
+    "Set dnsPolicy ClusterFirst, or name servers in dnsConfig.nameservers that know the cluster's Services.",
 )
 HOST_DNS = Condition(
     "pod/host-network-dns",
@@ -50,7 +50,7 @@ _WORKLOADS = (DEPLOYMENTS, STATEFUL_SETS, DAEMON_SETS, CRON_JOBS)
 _ADDRESS = re.compile(
     r"(?:(?P<scheme>[a-z][a-z0-9+.-]{0,20})://(?:[^/@\s]{0,200}@)?)?"
     r"(?P<name>[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?)"
-    r"(?:\.(?P<namespace>[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)\.svc(?:\.[a-z0-9.-]{1,100})?)?"
+    r"(?:\.(?P<namespace>[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)(?P<svc>\.svc(?:\.[a-z0-9.-]{1,100})?)?)?"
     r"(?::(?P<port>[0-9]{1,5}))?(?:/.*)?",
     re.DOTALL,
 )
@@ -59,7 +59,7 @@ _OWN_MACHINE = frozenset({"localhost", "host", "ip6-localhost"})
 
 @analyzer(
     "environment-variables",
-    needs=(*_WORKLOADS, SERVICES, PODS),
+    needs=(*_WORKLOADS, SERVICES, PODS, NAMESPACES),
     conditions=(TWICE, SERVICE_MISSING, PORT_MISSING),
     needs_logs=True,
 )
@@ -72,7 +72,7 @@ def environment_variables(snapshot: Snapshot) -> Iterator[Finding]:
                 yield from _addresses(snapshot, workload, container)
 
 
-@analyzer("pod-dns", needs=cases.NEEDS, conditions=(NO_DNS, HOST_DNS))
+@analyzer("pod-dns", needs=cases.NEEDS, conditions=(NO_DNS, HOST_DNS), needs_logs=True)
 def pod_dns(snapshot: Snapshot) -> Iterator[Finding]:
     """Report pods that cannot resolve names, or not those of Services."""
     yield from cases.findings(snapshot, _dns_cases(snapshot))
@@ -99,7 +99,7 @@ def _addresses(snapshot: Snapshot, workload: KubeObject, container: KubeObject) 
     ref = objects.ref(workload)
     for item in objects.mappings(container, "env"):
         match = _ADDRESS.fullmatch(objects.text(item, "value"))
-        if match is None or match["name"] in _OWN_MACHINE or not _is_address(match):
+        if match is None or match["name"] in _OWN_MACHINE or not _is_address(snapshot, match):
             continue
         namespace = match["namespace"] or ref.namespace
         if not snapshot.is_complete(SERVICES, namespace):
@@ -110,12 +110,16 @@ def _addresses(snapshot: Snapshot, workload: KubeObject, container: KubeObject) 
         if service is None and match["namespace"]:
             yield _missing(snapshot, workload, target, where)
         elif service is not None and match["port"] and not _has_port(service, int(match["port"])):
-            yield _no_port(service, workload, int(match["port"]), where)
+            yield _no_port(snapshot, service, workload, int(match["port"]), where)
 
 
-def _is_address(match: re.Match[str]) -> bool:
+def _is_address(snapshot: Snapshot, match: re.Match[str]) -> bool:
     """Say whether a text is surely the address of a Service: its full name, or a name with a port behind it."""
-    return bool(match["namespace"] or (match["port"] and (match["scheme"] or match["name"])))
+    if match["svc"]:
+        return True
+    if match["namespace"] and snapshot.get(NAMESPACES, "", match["namespace"]) is None:
+        return False
+    return bool(match["port"])
 
 
 def _has_port(service: KubeObject, port: int) -> bool:
@@ -126,8 +130,6 @@ def _has_port(service: KubeObject, port: int) -> bool:
 
 def _missing(snapshot: Snapshot, workload: KubeObject, target: ResourceRef, where: str) -> Finding:
     ref = objects.ref(workload)
-    pods = [pod for pod in snapshot.pods_of(ref) if not containers.is_finished(pod)]
-    suffers = bool(pods) and not any(map(containers.is_ready, pods)) and _is_missed(snapshot, pods, target.name)
     known = ", ".join(sorted(objects.name(s) for s in snapshot.members(SERVICES, target.namespace))[:20]) or "none"
     return finding(
         SERVICE_MISSING,
@@ -138,13 +140,16 @@ def _missing(snapshot: Snapshot, workload: KubeObject, target: ResourceRef, wher
             quote(f"services in namespace {target.namespace}", known),
         ),
         next_checks=(f"get services -n {target.namespace}",),
-        severity=Severity.OUTAGE if suffers else None,
+        severity=Severity.OUTAGE if _is_missed(snapshot, ref, target.name) else None,
         key=where,
     )
 
 
-def _is_missed(snapshot: Snapshot, pods: Sequence[KubeObject], name: str) -> bool:
-    """Say whether a log of the pods speaks of the host."""
+def _is_missed(snapshot: Snapshot, workload: ResourceRef, name: str) -> bool:
+    """Say whether no pod of the workload is ready, and a log of them speaks of the host."""
+    pods = [pod for pod in snapshot.pods_of(workload) if not containers.is_finished(pod)]
+    if any(map(containers.is_ready, pods)):
+        return False
     speaks = re.compile(rf"\b{re.escape(name)}\b")
     keys = {
         key
@@ -155,7 +160,7 @@ def _is_missed(snapshot: Snapshot, pods: Sequence[KubeObject], name: str) -> boo
     return any(speaks.search(snapshot.logs[key]) for key in keys)
 
 
-def _no_port(service: KubeObject, workload: KubeObject, port: int, where: str) -> Finding:
+def _no_port(snapshot: Snapshot, service: KubeObject, workload: KubeObject, port: int, where: str) -> Finding:
     ref, target = objects.ref(workload), objects.ref(service)
     ports = ", ".join(str(objects.integer(item, "port")) for item in objects.mappings(service, "spec", "ports"))
     return finding(
@@ -167,6 +172,7 @@ def _no_port(service: KubeObject, workload: KubeObject, port: int, where: str) -
             quote(f"{cases.display(target)} spec.ports", ports or "none"),
         ),
         next_checks=(f"describe service {target.name} -n {target.namespace}",),
+        severity=Severity.OUTAGE if _is_missed(snapshot, ref, target.name) else None,
         key=where,
     )
 
@@ -179,6 +185,10 @@ def _dns_cases(snapshot: Snapshot) -> Iterator[Case]:
         source = cases.pod_source(pod, "spec.dnsPolicy")
         if policy == "None" and not objects.strings(pod, "spec", "dnsConfig", "nameservers"):
             yield Case(NO_DNS, pod, "has no DNS server", (quote(source, policy),), severity=Severity.DEGRADED)
+        elif policy == "None" and (line := evidence.unresolved(snapshot, snapshot.workload_of(pod))):
+            servers = ", ".join(objects.strings(pod, "spec", "dnsConfig", "nameservers")[:5])
+            words = f"asks DNS servers of its own, {clean(servers, limit=120)}, and resolves nothing"
+            yield Case(NO_DNS, pod, words, (quote(source, f"{policy}; nameservers {servers}"), line))
         elif policy == "ClusterFirst" and objects.flag(pod, "spec", "hostNetwork") and not _is_system(pod):
             words = "resolves by its node, not by the cluster"
             yield Case(HOST_DNS, pod, words, (quote(source, policy),), severity=Severity.HYGIENE)

@@ -6,10 +6,9 @@ block may hold anything, so it counts as let through.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
-from kubently.analyzers import cases, containers, relations, services
+from kubently.analyzers import cases, containers, evidence, relations, services
 from kubently.analyzers.base import Analyzer, Condition, analyzer, finding, quote
 from kubently.analyzers.resources import NAMESPACES, NETWORK_POLICIES, PODS, SERVICES
 from kubently.analyzers.snapshot import Snapshot
@@ -36,11 +35,6 @@ SHUTS_SERVICE = Condition(
     "Add the pods' port, which is the Service's targetPort, to an ingress rule.",
 )
 
-_UNRESOLVED = re.compile(
-    r"EAI_AGAIN|ENOTFOUND|no such host|name resolution|could not resolve|Name or service not known|"
-    r"UnknownHostException|nodename nor servname|i/o timeout.{0,80}:53\b|server misbehaving",
-    re.IGNORECASE,
-)
 _DNS_PORT = 53
 
 
@@ -105,7 +99,7 @@ def _without_dns(snapshot: Snapshot) -> Iterator[Finding]:
         if not policies or any(_reaches_dns(snapshot, rule) for rule in rules):
             continue
         told.add(workload)
-        line = _unresolved_line(snapshot, workload)
+        line = evidence.unresolved(snapshot, workload)
         # Pods that are let out nowhere are so on purpose, unless they complain.
         if rules or line:
             yield _dns_finding(snapshot, workload, policies, line)
@@ -127,16 +121,6 @@ def _may_be_dns(snapshot: Snapshot, peer: KubeObject) -> bool:
     selector = objects.mapping(peer, "namespaceSelector")
     homes = [n for n in _namespaces(snapshot) if objects.name(n) in ("kube-system", "openshift-dns")]
     return not homes or any(objects.selects(selector, objects.labels(n)) for n in homes)
-
-
-def _unresolved_line(snapshot: Snapshot, workload: ResourceRef) -> Evidence | None:
-    for pod in snapshot.pods_of(workload):
-        for container in containers.containers_of(pod):
-            for key in snapshot.logs_like(pod, container.name):
-                for line in reversed(snapshot.logs[key][-64_000:].splitlines()):
-                    if _UNRESOLVED.search(line[:2000]):
-                        return quote(f"log of container {key.container} of pod {key.namespace}/{key.pod}", line)
-    return None
 
 
 def _dns_finding(
@@ -218,11 +202,22 @@ def _shut(service: KubeObject, port: KubeObject, pod: KubeObject, policies: Sequ
         objects=(ref, behind, *(objects.ref(policy) for policy in policies[1:10])),
         evidence=(
             quote(f"ingress policies of pod {objects.namespace(pod)}/{objects.name(pod)}", names),
+            quote(f"what {names} let in", _let_in(policies)),
             quote(f"{cases.display(behind)} spec.ports", f"port {objects.integer(port, 'port')}, target {target}"),
         ),
         next_checks=(f"describe networkpolicies -n {ref.namespace}",),
         key=f"{behind.name} {target}",
     )
+
+
+def _let_in(policies: Sequence[KubeObject]) -> str:
+    ports = [
+        f"{objects.text(port, 'protocol', default='TCP')} {objects.at(port, 'port')}"
+        for policy in policies
+        for rule in objects.mappings(policy, "spec", "ingress")
+        for port in objects.mappings(rule, "ports")
+    ]
+    return ", ".join(dict.fromkeys(ports[:20])) or "nothing"
 
 
 # ---- which policies select a pod

@@ -7,9 +7,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-from kubently.analyzers import cases
+from kubently.analyzers import cases, relations
 from kubently.analyzers.base import Analyzer, Condition, analyzer, clean, finding, quote
-from kubently.analyzers.resources import DAEMON_SETS, DEPLOYMENTS, EVENTS, JOBS, PODS, REPLICA_SETS, STATEFUL_SETS
+from kubently.analyzers.resources import (
+    DAEMON_SETS,
+    DEPLOYMENTS,
+    EVENTS,
+    JOBS,
+    MUTATING_WEBHOOKS,
+    PODS,
+    REPLICA_SETS,
+    STATEFUL_SETS,
+    VALIDATING_WEBHOOKS,
+)
 from kubently.analyzers.snapshot import Snapshot
 from kubently.kube import objects
 from kubently.kube.objects import KubeObject
@@ -32,6 +42,7 @@ WEBHOOK_FAILS = Condition(
     Severity.OUTAGE,
     "An admission webhook cannot be called and its failurePolicy is Fail.",
     "Bring the webhook's Service back, correct its CA bundle, or exempt the namespace.",
+    symptom_of=("webhook/service-missing", "webhook/not-ready"),
 )
 WEBHOOK_DENIES = Condition(
     "workload/webhook-denies",
@@ -87,6 +98,8 @@ class Refusal:
     kind: str = ""
     """Kind of the object that refuses or is missing, in the workload's namespace; empty if none is named."""
     name: str = ""
+    webhook: str = ""
+    """Name of the webhook that was asked."""
 
 
 _PATTERNS: tuple[tuple[Condition, re.Pattern[str], str, str], ...] = (
@@ -156,13 +169,24 @@ def parse_refusal(message: str) -> Refusal:
         if match := pattern.search(words):
             parts = {key: value or "" for key, value in match.groupdict().items()}
             what = clean(template.format(**parts).rstrip(": "), limit=240)
-            return Refusal(condition, what, kind if parts.get("name") else "", parts.get("name", ""))
+            webhook = parts["a"] if condition is WEBHOOK_FAILS else ""
+            return Refusal(condition, what, kind if parts.get("name") else "", parts.get("name", ""), webhook)
     return Refusal(REPLICA_FAILURE, f"pods are refused: {clean(words, limit=200)}")
 
 
 @analyzer(
     "workload-refusals",
-    needs=(DEPLOYMENTS, REPLICA_SETS, STATEFUL_SETS, DAEMON_SETS, JOBS, PODS, EVENTS),
+    needs=(
+        DEPLOYMENTS,
+        REPLICA_SETS,
+        STATEFUL_SETS,
+        DAEMON_SETS,
+        JOBS,
+        PODS,
+        EVENTS,
+        VALIDATING_WEBHOOKS,
+        MUTATING_WEBHOOKS,
+    ),
     conditions=CONDITIONS,
 )
 def workload_refusals(snapshot: Snapshot) -> Iterator[Finding]:
@@ -205,6 +229,10 @@ def _finding(snapshot: Snapshot, member: KubeObject, said: Evidence) -> Finding:
     refusal = parse_refusal(said.quote)
     workload = snapshot.root_of(member)
     named = [ResourceRef(kind=refusal.kind, namespace=workload.namespace, name=refusal.name)] if refusal.kind else []
+    if refusal.webhook:
+        named = [
+            objects.ref(hook.configuration) for hook in relations.webhooks(snapshot) if hook.name == refusal.webhook
+        ]
     own = [] if objects.ref(member) == workload else [objects.ref(member)]
     return finding(
         refusal.condition,

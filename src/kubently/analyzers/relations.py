@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from kubently.analyzers import containers
 from kubently.analyzers.resources import (
     INGRESSES,
+    MUTATING_WEBHOOKS,
     NETWORK_POLICIES,
     NODES,
     PERSISTENT_VOLUME_CLAIMS,
     PODS,
     SERVICES,
+    VALIDATING_WEBHOOKS,
     WORKLOADS,
 )
 from kubently.analyzers.snapshot import Snapshot, is_name
@@ -56,6 +59,8 @@ def _edges(snapshot: Snapshot) -> Iterator[tuple[ResourceRef, ResourceRef]]:
         for name in backend_services(ingress):
             service = ResourceRef(kind="Service", namespace=objects.namespace(ingress), name=name)
             yield objects.ref(ingress), service
+    for webhook in webhooks(snapshot):
+        yield objects.ref(webhook.configuration), webhook.service
     for service_object in snapshot.members(SERVICES):
         for workload in workloads_behind(snapshot, service_object):
             yield objects.ref(service_object), workload
@@ -90,6 +95,33 @@ def policies_of(snapshot: Snapshot, pod: KubeObject) -> Iterator[KubeObject]:
     for policy in snapshot.members(NETWORK_POLICIES, objects.namespace(pod)):
         if objects.selects(objects.mapping(policy, "spec", "podSelector"), labels):
             yield policy
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """One webhook of an admission configuration that a Service of the cluster answers."""
+
+    configuration: KubeObject
+    name: str
+    must_answer: bool
+    """Whether what it is about is refused while it does not answer."""
+    service: ResourceRef
+
+
+def webhooks(snapshot: Snapshot) -> Iterator[Webhook]:
+    """Yield the admission webhooks that name a Service."""
+    for resource in (VALIDATING_WEBHOOKS, MUTATING_WEBHOOKS):
+        for configuration in snapshot.members(resource):
+            for hook in objects.mappings(configuration, "webhooks"):
+                service = objects.mapping(hook, "clientConfig", "service")
+                name, namespace = objects.text(service, "name"), objects.text(service, "namespace")
+                if is_name(name) and is_name(namespace):
+                    yield Webhook(
+                        configuration,
+                        objects.text(hook, "name"),
+                        objects.text(hook, "failurePolicy", default="Fail") == "Fail",
+                        ResourceRef(kind="Service", namespace=namespace, name=name),
+                    )
 
 
 def backend_services(ingress: KubeObject) -> Iterator[str]:

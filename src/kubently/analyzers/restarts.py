@@ -25,7 +25,12 @@ CRASH_LOOP = Condition(
     Severity.OUTAGE,
     "A container ends again and again, by itself.",
     "Read the quoted end of its log; compare configuration and image with the last version that worked.",
-    symptom_of=("workload/env-service-missing", "networkpolicy/no-dns"),
+    symptom_of=(
+        "workload/env-service-missing",
+        "workload/env-port-missing",
+        "networkpolicy/no-dns",
+        "pod/no-dns",
+    ),
 )
 START_FAILED = Condition(
     "pod/start-failed",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
-from kubently.analyzers import cases, containers
+from kubently.analyzers import cases, containers, placement
 from kubently.analyzers.base import GRACE, Analyzer, Condition, analyzer, clean, quote
 from kubently.analyzers.cases import Case
 from kubently.analyzers.resources import NODES, PODS
@@ -156,6 +156,7 @@ def _unschedulable_case(
     total, refusals = parse_refusals(message)
     if _is_pinned(pod):
         refusals = tuple(item for item in refusals if "node affinity/selector" not in item.reason) or refusals
+    refusals = _telling_first(snapshot, pod, refusals)
     counted = [f"{refusal.nodes} of {total} nodes: {refusal.words}" for refusal in refusals[:4]]
     waits_for_node = any(snapshot.age(event.last_at) < _SCALING for event in snapshot.events(pod, "TriggeredScaleUp"))
     reason = "; ".join(counted) or clean(message, limit=160) or "the scheduler gives no reason"
@@ -173,6 +174,31 @@ def _is_pinned(pod: KubeObject) -> bool:
     """Say whether the DaemonSet controller wants the pod on one node: that it fits no other says nothing."""
     owner = objects.controller(pod)
     return owner is not None and owner.kind == "DaemonSet"
+
+
+# ---- which constraint it is
+
+
+def _telling_first(snapshot: Snapshot, pod: KubeObject, refusals: tuple[Refusal, ...]) -> tuple[Refusal, ...]:
+    """Order refusals by what would have to change: that nodes of other pools refuse the pod is as it should be.
+
+    The first of selector, taints, cordons that leaves no node is the cause; where some are left it is what remains,
+    room for instance.
+    """
+    asked = [node for node in snapshot.members(NODES) if placement.is_selected(node, pod)]
+    let_on = [node for node in asked if not any(placement.untolerated(node, pod))]
+    usable = [node for node in let_on if not objects.flag(node, "spec", "unschedulable")]
+
+    def is_usual(refusal: Refusal) -> bool:
+        if "node affinity/selector" in refusal.reason or "node selector" in refusal.reason:
+            return bool(asked)
+        if "untolerated taint" in refusal.reason:
+            return bool(let_on) or not asked
+        if "unschedulable" in refusal.reason:
+            return bool(usable) or not let_on
+        return not usable
+
+    return tuple(sorted(refusals, key=is_usual))
 
 
 # ---- what the pod asks for, beside what there is
@@ -255,11 +281,11 @@ def _toleration_evidence(snapshot: Snapshot, pod: KubeObject) -> Iterator[Eviden
     keys = [objects.text(item, "key", default="*") for item in objects.mappings(pod, "spec", "tolerations")]
     yield quote(cases.pod_source(pod, "spec.tolerations"), "tolerates " + (", ".join(keys[:20]) or "nothing"))
     tainted: dict[str, list[str]] = {}
-    for node in snapshot.members(NODES):
-        for taint in objects.mappings(node, "spec", "taints"):
-            if objects.text(taint, "effect") in ("NoSchedule", "NoExecute"):
-                words = f"{objects.text(taint, 'key')}={objects.text(taint, 'value')}:{objects.text(taint, 'effect')}"
-                tainted.setdefault(words, []).append(objects.name(node))
+    asked = [node for node in snapshot.members(NODES) if placement.is_selected(node, pod)]
+    for node in asked or snapshot.members(NODES):
+        for taint in placement.untolerated(node, pod):
+            words = f"{objects.text(taint, 'key')}={objects.text(taint, 'value')}:{objects.text(taint, 'effect')}"
+            tainted.setdefault(words, []).append(objects.name(node))
     for words, names in list(tainted.items())[:5]:
         yield quote("nodes spec.taints", f"{words} on {', '.join(names[:5])}" + (" and others" if names[5:] else ""))
 

@@ -7,7 +7,16 @@ from difflib import SequenceMatcher
 
 from kubently.analyzers import cases, containers, probes, relations
 from kubently.analyzers.base import GRACE, Analyzer, Condition, analyzer, finding, quote
-from kubently.analyzers.resources import DAEMON_SETS, DEPLOYMENTS, INGRESSES, PODS, SERVICES, STATEFUL_SETS
+from kubently.analyzers.resources import (
+    DAEMON_SETS,
+    DEPLOYMENTS,
+    INGRESSES,
+    MUTATING_WEBHOOKS,
+    PODS,
+    SERVICES,
+    STATEFUL_SETS,
+    VALIDATING_WEBHOOKS,
+)
 from kubently.analyzers.snapshot import Snapshot
 from kubently.kube import objects
 from kubently.kube.objects import KubeObject
@@ -35,9 +44,14 @@ SCALED_TO_ZERO = Condition(
 CONDITIONS = (SELECTOR_MATCHES_NOTHING, NO_READY_ENDPOINTS, SCALED_TO_ZERO)
 
 _SERVING = (DEPLOYMENTS, STATEFUL_SETS, DAEMON_SETS)
+_HOOKS = (VALIDATING_WEBHOOKS, MUTATING_WEBHOOKS)
 
 
-@analyzer("service-endpoints", needs=(SERVICES, PODS, *_SERVING, INGRESSES), conditions=CONDITIONS)
+@analyzer(
+    "service-endpoints",
+    needs=(SERVICES, PODS, *_SERVING, INGRESSES, *_HOOKS),
+    conditions=CONDITIONS,
+)
 def service_endpoints(snapshot: Snapshot) -> Iterator[Finding]:
     """Report Services that no ready pod stands behind."""
     stopped: dict[str, Finding] = {}
@@ -132,16 +146,21 @@ def _wants_pods(member: KubeObject) -> bool:
 
 def _scaled_to_zero(snapshot: Snapshot, service: KubeObject, member: KubeObject) -> Finding:
     ref, serving = objects.ref(member), objects.ref(service)
-    ingresses = _ingresses(snapshot, service)
-    users = [serving, *(objects.ref(ingress) for ingress in ingresses)]
+    needing = [objects.ref(ingress) for ingress in _ingresses(snapshot, service)]
+    needing += [objects.ref(hook.configuration) for hook in _required_hooks(snapshot) if hook.service == serving]
+    users = [serving, *needing]
     return finding(
         SCALED_TO_ZERO,
         title=f"{cases.display(ref)} has zero replicas, but is needed by {', '.join(map(cases.display, users[:3]))}",
         objects=(ref, *users),
         evidence=(quote(f"{cases.display(ref)} spec.replicas", "0"), _selector(service)),
         next_checks=(f"describe {ref.kind.lower()} {ref.name} -n {ref.namespace}",),
-        severity=Severity.DEGRADED if ingresses else Severity.RISK,
+        severity=Severity.DEGRADED if needing else Severity.RISK,
     )
+
+
+def _required_hooks(snapshot: Snapshot) -> Iterator[relations.Webhook]:
+    return (hook for hook in relations.webhooks(snapshot) if hook.must_answer)
 
 
 def _matches_nothing(snapshot: Snapshot, service: KubeObject, unserved: _Unserved) -> Iterator[Finding]:

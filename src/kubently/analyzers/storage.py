@@ -229,13 +229,23 @@ def _without_volume(snapshot: Snapshot, claim: KubeObject, class_name: str) -> _
         for volume in snapshot.members(PERSISTENT_VOLUMES)
         if objects.text(volume, "spec", "storageClassName") == class_name
     ]
-    reasons = [(objects.name(volume), _misfit(claim, volume)) for volume in volumes[:20]]
+    nearest = sorted(volumes, key=lambda volume: _distance(claim, volume))
+    reasons = [(objects.name(volume), _misfit(claim, volume)) for volume in nearest[:20]]
     evidence = tuple(quote(f"persistentvolume {name}", reason) for name, reason in reasons)
     of_class = f' of class "{class_name}"' if class_name else " without a class"
     if not volumes:
         return _Verdict(NO_MATCHING_VOLUME, f"needs a volume{of_class}, and there is none")
     first = f"{reasons[0][0]} {reasons[0][1]}"
     return _Verdict(NO_MATCHING_VOLUME, f"fits no volume{of_class}: {first}", evidence[:5])
+
+
+def _distance(claim: KubeObject, volume: KubeObject) -> tuple[bool, bool, bool, bool]:
+    """Sort volumes by how likely each one was meant: by its name, by its claimRef, by its labels, by being free."""
+    wanted = objects.text(claim, "spec", "volumeName")
+    taken = (objects.text(volume, "spec", "claimRef", "namespace"), objects.text(volume, "spec", "claimRef", "name"))
+    selector = objects.at(claim, "spec", "selector")
+    selected = selector is not None and objects.selects(selector, objects.labels(volume))
+    return objects.name(volume) != wanted, taken != _key(claim), not selected, bool(taken[1])
 
 
 def _misfit(claim: KubeObject, volume: KubeObject) -> str:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from kubently.analyzers import cases, containers, services
+from kubently.analyzers import cases, containers, relations, services
 from kubently.analyzers.base import GRACE, Analyzer, Condition, analyzer, finding, quote
+from kubently.analyzers.relations import Webhook
 from kubently.analyzers.resources import MUTATING_WEBHOOKS, PODS, SERVICES, VALIDATING_WEBHOOKS
-from kubently.analyzers.snapshot import Snapshot, is_name
+from kubently.analyzers.snapshot import Snapshot
 from kubently.kube import objects
 from kubently.kube.objects import KubeObject
-from kubently.schema.findings import Finding, ResourceRef, Severity
+from kubently.schema.findings import Finding, Severity
 
 SERVICE_MISSING = Condition(
     "webhook/service-missing",
-    Severity.RISK,
+    Severity.DEGRADED,
     "An admission webhook names a Service that does not exist; where it must answer, what it is about cannot be made.",
     "Restore the Service, or delete the configuration that its installation left behind.",
 )
@@ -24,23 +24,23 @@ NOT_READY = Condition(
     Severity.DEGRADED,
     "No pod behind an admission webhook is ready, and it must answer: what it is about cannot be made or changed.",
     "See why its pods are not ready; exclude their own namespace from the webhook.",
-    symptom_of=("pod/*", "workload/*", "node/not-ready", "service/*"),
+    symptom_of=(
+        "pod/*",
+        "node/not-ready",
+        "workload/scaled-to-zero",
+        "workload/quota-exceeded",
+        "workload/quota-needs-resources",
+        "workload/service-account-missing",
+        "service/selector-matches-nothing",
+    ),
 )
 CONDITIONS = (SERVICE_MISSING, NOT_READY)
-
-
-@dataclass(frozen=True, slots=True)
-class _Webhook:
-    configuration: KubeObject
-    name: str
-    must_answer: bool
-    service: ResourceRef
 
 
 @analyzer("webhooks", needs=(VALIDATING_WEBHOOKS, MUTATING_WEBHOOKS, SERVICES, PODS), conditions=CONDITIONS)
 def webhooks(snapshot: Snapshot) -> Iterator[Finding]:
     """Report webhooks behind whose Service nobody is."""
-    for webhook in _webhooks(snapshot):
+    for webhook in relations.webhooks(snapshot):
         if not snapshot.is_complete(SERVICES, webhook.service.namespace):
             continue
         service = snapshot.find(webhook.service)
@@ -48,21 +48,6 @@ def webhooks(snapshot: Snapshot) -> Iterator[Finding]:
             yield _finding(SERVICE_MISSING, webhook, "which does not exist")
         elif webhook.must_answer and _nobody_is_ready(snapshot, service):
             yield _finding(NOT_READY, webhook, "behind which no pod is ready")
-
-
-def _webhooks(snapshot: Snapshot) -> Iterator[_Webhook]:
-    for resource in (VALIDATING_WEBHOOKS, MUTATING_WEBHOOKS):
-        for configuration in snapshot.members(resource):
-            for hook in objects.mappings(configuration, "webhooks"):
-                service = objects.mapping(hook, "clientConfig", "service")
-                name, namespace = objects.text(service, "name"), objects.text(service, "namespace")
-                if is_name(name) and is_name(namespace):
-                    yield _Webhook(
-                        configuration,
-                        objects.text(hook, "name"),
-                        objects.text(hook, "failurePolicy", default="Fail") == "Fail",
-                        ResourceRef(kind="Service", namespace=namespace, name=name),
-                    )
 
 
 def _nobody_is_ready(snapshot: Snapshot, service: KubeObject) -> bool:
@@ -73,7 +58,7 @@ def _nobody_is_ready(snapshot: Snapshot, service: KubeObject) -> bool:
     return len(settled) == len(pods) and not any(map(containers.is_ready, pods))
 
 
-def _finding(condition: Condition, webhook: _Webhook, why: str) -> Finding:
+def _finding(condition: Condition, webhook: Webhook, why: str) -> Finding:
     ref = objects.ref(webhook.configuration)
     service = f"{webhook.service.namespace}/{webhook.service.name}"
     policy = "Fail" if webhook.must_answer else "Ignore"

@@ -29,14 +29,6 @@ def job_too_slow(app: App) -> None:
     _job(app, "report", activeDeadlineSeconds=app.pick(5, 600), pod=pod)
 
 
-@scenario("rollout-paused", "workload/rollout-paused", "Deployment.apps {ns}/web", "paused")
-def rollout_paused(app: App) -> None:
-    """A rollout was paused and a change waits in it."""
-    app.deployment("web")
-    app.after("rollout", "pause", "deployment/web", "-n", app.namespace)
-    app.after("set", "env", "deployment/web", "NEW=1", "-n", app.namespace)
-
-
 @scenario("variable-twice", "workload/env-twice", "Deployment.apps {ns}/web", "LOG_LEVEL")
 def variable_twice(app: App) -> None:
     """A variable is set twice, and the last value wins."""

@@ -50,7 +50,7 @@ def image_architecture(app: App) -> None:
     """The image was not built for the nodes' architecture."""
     _pull(
         app,
-        "rpc error: code = NotFound desc = failed to pull and unpack image: no match for platform in manifest: not found",
+        "code = NotFound desc = failed to pull and unpack image: no match for platform in manifest: not found",
     )
 
 
@@ -59,7 +59,8 @@ def image_name(app: App) -> None:
     """The image reference cannot be parsed."""
     image = app.pick("registry.example/Shop/Web:latest", "registry.example/shop/web:latest")
     app.deployment("web", containers=[app.container("web", image=image)])
-    words = f'Failed to apply default image tag "{image}": couldn\'t parse image name: invalid reference format: repository name must be lowercase'
+    why = "couldn't parse image name: invalid reference format: repository name must be lowercase"
+    words = f'Failed to apply default image tag "{image}": {why}'
     app.waits("web", "InvalidImageName", words, events=[("InspectFailed", words)])
 
 

@@ -118,9 +118,8 @@ def tls_secret_absent(app: App) -> None:
     app.deployment("web")
     app.service("web")
     host = f"{app.namespace}.example.com"
-    app.ingress(
-        "web", "web", host=host, **({"tls": [{"hosts": [host], "secretName": "web-tls"}]} if app.broken else {})
-    )
+    tls = [{"hosts": [host], "secretName": "web-tls"}] if app.broken else []
+    app.ingress("web", "web", host=host, tls=tls)
 
 
 @scenario("hosts-clash", "ingress/host-clash", "Ingress.networking.k8s.io {ns}/old", "new")

@@ -110,17 +110,12 @@ def webhook_gone(app: App) -> None:
     app.never_comes("web")
 
 
-@scenario(
-    "webhook-unready",
-    "webhook/not-ready",
-    "ValidatingWebhookConfiguration.admissionregistration.k8s.io {ns}-guard",
-    "guard",
-)
+@scenario("webhook-unready", "workload/scaled-to-zero", "Deployment.apps {ns}/guard", "ValidatingWebhookConfiguration")
 def webhook_unready(app: App) -> None:
-    """The Service of a webhook that must be asked has no pods."""
+    """A webhook that must be asked before pods are made was scaled to zero."""
     if app.broken:
         _webhook(app, "Fail")
-    app.service("guard")
+    app.service("guard", ports=[{"port": 443, "targetPort": "http"}])
     app.deployment("guard", replicas=app.pick(0, 1))
     app.deployment("web")
     app.never_comes("guard", "web")
@@ -158,22 +153,3 @@ def autoscaler_target(app: App) -> None:
         app.add(
             "autoscaling/v2", "HorizontalPodAutoscaler", "web", spec={"maxReplicas": 5, "scaleTargetRef": reference}
         )
-
-
-@scenario("namespace-stuck", "namespace/stuck-terminating", "Namespace {ns}-old", "example.com/cleanup")
-def namespace_stuck(app: App) -> None:
-    """A namespace was deleted, and a finalizer in it keeps it."""
-    old = app.add_to_cluster("v1", "Namespace", "old")
-    metadata = {"name": "kept", "namespace": old, "finalizers": ["example.com/cleanup"]}
-    app.objects.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
-    app.after("delete", "namespace", old, "--wait=false")
-
-
-@scenario("pod-kept", "pod/stuck-terminating", "Deployment.apps {ns}/web", "example.com/drain")
-def pod_kept(app: App) -> None:
-    """Deleted pods are kept by a finalizer whose controller is gone."""
-    app.deployment("web")
-    if app.broken:
-        deployment = app.objects[-1]
-        deployment["spec"]["template"]["metadata"]["finalizers"] = ["example.com/drain"]
-    app.after("delete", "pod", "-l", "app=web", "--wait=false", "-n", app.namespace, "--grace-period=1")

@@ -14,12 +14,13 @@ def _database(app: App, **pod: object) -> None:
 @scenario("class-absent", "pvc/class-missing", "PersistentVolumeClaim {ns}/data", "premium-ssd")
 def class_absent(app: App) -> None:
     """A claim names a class that does not exist."""
-    app.volume("disk", claimRef=app.bind("data"))
+    if not app.broken:
+        app.volume("disk", claimRef=app.bind("data"))
     app.claim("data", storageClassName=app.pick("premium-ssd", ""))
     _database(app)
 
 
-@scenario("volume-too-small", "pvc/no-matching-volume", "PersistentVolumeClaim {ns}/data", "capacity")
+@scenario("volume-too-small", "pvc/no-matching-volume", "PersistentVolumeClaim {ns}/data", "too small")
 def volume_too_small(app: App) -> None:
     """The only volume that the claim selects is too small."""
     app.volume("disk", labels={"disk": app.namespace})
@@ -97,7 +98,8 @@ def waits_for_pod(app: App) -> None:
 def no_provisioner(app: App) -> None:
     """The class's provisioner does not run, so nothing ever answers the claim."""
     remote = app.add_to_cluster("storage.k8s.io/v1", "StorageClass", "remote", provisioner="csi.example.com")
-    app.volume("disk", storageClassName=remote if not app.broken else f"{remote}-other", claimRef=app.bind("data"))
+    if not app.broken:
+        app.volume("disk", storageClassName=remote, claimRef=app.bind("data"))
     app.claim("data", storageClassName=remote)
     _database(app)
 
@@ -118,7 +120,8 @@ def mount_fails(app: App) -> None:
     app.volume("share", claimRef=app.bind("data"), hostPath=None, nfs={"server": "nfs.example", "path": "/export"})
     app.claim("data")
     _database(app)
-    words = 'MountVolume.SetUp failed for volume "share" : mount failed: exit status 32 mount.nfs: access denied, permission denied'
+    why = "mount failed: exit status 32: mount.nfs: access denied, permission denied"
+    words = f'MountVolume.SetUp failed for volume "share" : {why}'
     app.waits("db", "ContainerCreating", "", events=[("FailedMount", words)])
 
 
@@ -128,5 +131,6 @@ def attached_elsewhere(app: App) -> None:
     app.volume("disk", claimRef=app.bind("data"))
     app.claim("data")
     _database(app)
-    words = 'Multi-Attach error for volume "pvc-7" Volume is already exclusively attached to one node and can\'t be attached to another'
+    why = "Volume is already exclusively attached to one node and can't be attached to another"
+    words = f'Multi-Attach error for volume "pvc-7" {why}'
     app.waits("db", "ContainerCreating", "", events=[("FailedAttachVolume", words)])

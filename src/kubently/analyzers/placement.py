@@ -1,0 +1,46 @@
+"""Which nodes a pod asks for, and which let it on: node selector, required node affinity, taints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kubently.kube import objects
+from kubently.kube.objects import KubeObject
+
+_KEEP_OFF = ("NoSchedule", "NoExecute")
+_KNOWN = frozenset({"In", "NotIn", "Exists", "DoesNotExist"})
+
+
+def is_selected(node: KubeObject, pod: KubeObject) -> bool:
+    """Say whether a pod's selector and required affinity admit a node; what cannot be judged here admits it."""
+    labels = objects.labels(node)
+    wanted = objects.string_map(pod, "spec", "nodeSelector")
+    if any(labels.get(key) != value for key, value in wanted.items()):
+        return False
+    required = "requiredDuringSchedulingIgnoredDuringExecution"
+    terms = objects.mappings(pod, "spec", "affinity", "nodeAffinity", required, "nodeSelectorTerms")
+    return not terms or any(_admits(term, labels) for term in terms)
+
+
+def _admits(term: KubeObject, labels: dict[str, str]) -> bool:
+    expressions = [
+        item for item in objects.mappings(term, "matchExpressions") if objects.text(item, "operator") in _KNOWN
+    ]
+    return objects.selects({"matchExpressions": expressions}, labels)
+
+
+def untolerated(node: KubeObject, pod: KubeObject) -> Iterator[KubeObject]:
+    """Yield the taints that keep a pod off a node."""
+    tolerations = objects.mappings(pod, "spec", "tolerations")
+    for taint in objects.mappings(node, "spec", "taints"):
+        if objects.text(taint, "effect") in _KEEP_OFF and not any(_tolerates(item, taint) for item in tolerations):
+            yield taint
+
+
+def _tolerates(toleration: KubeObject, taint: KubeObject) -> bool:
+    key, effect = objects.text(toleration, "key"), objects.text(toleration, "effect")
+    if effect and effect != objects.text(taint, "effect"):
+        return False
+    if objects.text(toleration, "operator") == "Exists":
+        return key in ("", objects.text(taint, "key"))
+    return key == objects.text(taint, "key") and objects.text(toleration, "value") == objects.text(taint, "value")

@@ -1,0 +1,34 @@
+"""The diagnosis names the cause of nearly every fault, and finds none where there is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.eval.__main__ import TARGET, say
+from tests.eval.run import Result, evaluate
+from tests.eval.scenarios import SCENARIOS
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> Result:
+    """All scenarios, run once."""
+    found = evaluate(tmp_path_factory.mktemp("eval"), SCENARIOS)
+    say(found)
+    return found
+
+
+def test_the_cause_stands_first_with_its_words_and_evidence(result: Result) -> None:
+    assert len(result.outcomes) >= 60
+    missed = [outcome.scenario.slug for outcome in result.outcomes if not outcome.is_found]
+    assert result.recall >= TARGET, missed
+
+
+def test_the_cause_is_among_the_findings_of_the_whole_cluster(result: Result) -> None:
+    assert result.whole >= TARGET * len(result.outcomes)
+
+
+def test_nothing_is_wrong_with_what_is_well(result: Result) -> None:
+    assert result.healthy_objects > 500
+    assert result.alarms == ()
