@@ -21,7 +21,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="kubently-eval-") as folder:
         result = evaluate(Path(folder), chosen)
     say(result)
-    return 0 if result.recall >= TARGET and not result.alarms else 1
+    return 0 if result.recall >= TARGET and not result.alarms and not result.refused else 1
 
 
 def say(result: Result) -> None:
@@ -38,6 +38,9 @@ def say(result: Result) -> None:
     count = len(result.outcomes)
     print(f"cause at rank 1, with its words and evidence: {result.found} of {count} ({result.recall:.1%})")
     print(f"cause among the findings of the whole cluster: {result.whole} of {count}")
+    for refusal in result.refused:
+        print(f"REFUSED REMEDY {refusal}")
+    print(f"remedies that the API server takes in a dry run: {result.tried - len(result.refused)} of {result.tried}")
     cluster = f"{count} healthy twins and a busy cluster ({result.healthy_objects} objects)"
     print(f"false alarms over {cluster}: {len(result.alarms)}")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,6 +21,7 @@ from tests.testbed.cluster import Cluster
 
 FAULTY, HEALTHY = "faulty", "healthy"
 _READER = "kubently:executor"
+_PLACEHOLDER = re.compile(r"\b(?:TAG|SIZE|KEY|VALUE|AMOUNT|RESOURCE)\b")
 SETTLE = 75.0
 """Seconds until what does not go forward counts as a fault."""
 
@@ -31,6 +34,10 @@ class Result:
     alarms: tuple[str, ...]
     """Outages and degradations told of the cluster of healthy twins."""
     healthy_objects: int
+    refused: tuple[str, ...]
+    """Commands of remedies that the API server refuses in a dry run, with its words."""
+    tried: int
+    """Commands of remedies that were run dry: those without words to be replaced."""
     whole: int
     """Scenarios whose cause is a finding in a diagnosis of the whole faulty cluster too."""
 
@@ -60,11 +67,13 @@ def evaluate(folder: Path, scenarios: Sequence[Scenario]) -> Result:
         )
         whole = _diagnose(fleet, FAULTY, "")
         well = _diagnose(fleet, HEALTHY, "")
+        commands = sorted({line for finding in whole.findings if finding.remedy for line in finding.remedy.commands})
+        ready = [shlex.split(line)[1:] for line in commands if not _PLACEHOLDER.search(line)]
+        refused = tuple(filter(None, (_refusal(faulty, words) for words in ready)))
     told = {(finding.code, str(finding.objects[0])) for finding in whole.findings}
     seen = sum((s.code, s.at_fault.format(ns=app.namespace)) in told for s, app in zip(scenarios, broken, strict=True))
-    return Result(
-        outcomes, tuple(f"{f.severity.value} {f.code}: {f.title}" for f in alarms(well)), well.coverage.objects, seen
-    )
+    false = tuple(f"{finding.severity.value} {finding.code}: {finding.title}" for finding in alarms(well))
+    return Result(outcomes, false, well.coverage.objects, refused, len(ready), seen)
 
 
 @contextmanager
@@ -109,6 +118,11 @@ def _reader() -> Iterator[dict[str, object]]:
         "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "reader"},
         "subjects": [{"apiGroup": group, "kind": "User", "name": _READER}],
     }
+
+
+def _refusal(cluster: Cluster, words: Sequence[str]) -> str:
+    done = cluster.kubectl(*words, "--dry-run=server", check=False)
+    return f"kubectl {shlex.join(words)}: {done.stderr}" if done.returncode else ""
 
 
 def _diagnose(fleet: Fleet, cluster: str, namespace: str) -> Diagnosis:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from tests.eval.__main__ import TARGET, say
@@ -32,3 +30,8 @@ def test_the_cause_is_among_the_findings_of_the_whole_cluster(result: Result) ->
 def test_nothing_is_wrong_with_what_is_well(result: Result) -> None:
     assert result.healthy_objects > 500
     assert result.alarms == ()
+
+
+def test_remedies_are_commands_that_the_api_server_takes(result: Result) -> None:
+    assert result.tried > 0
+    assert result.refused == ()

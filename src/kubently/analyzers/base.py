@@ -16,7 +16,7 @@ from datetime import timedelta
 
 from kubently.analyzers.resources import Resource
 from kubently.analyzers.snapshot import Snapshot
-from kubently.schema.findings import Evidence, Finding, ResourceRef, Severity
+from kubently.schema.findings import Confidence, Evidence, Finding, Remedy, ResourceRef, Severity
 
 GRACE = timedelta(seconds=60)
 """How long an object may be on its way before waiting counts as a fault: image pulls, mounts and scheduling of a
@@ -24,6 +24,10 @@ healthy rollout are usually over by then."""
 
 QUOTE_LIMIT = 1000
 """Characters of the cluster's own words in one piece of evidence."""
+
+
+REFERENCE = "docs/reference/findings.md"
+"""The page of all conditions, generated from them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,12 @@ class Condition:
     symptom_of: tuple[str, ...] = ()
     """Codes that explain this one when they concern the same object or one that it depends on; "pod/*" is all of a
     family."""
+    confidence: Confidence = Confidence.CERTAIN
+
+    @property
+    def page(self) -> str:
+        """Where the reference documents it."""
+        return f"{REFERENCE}#{self.code.replace('/', '')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +90,7 @@ def finding(
     evidence: Iterable[Evidence],
     next_checks: Iterable[str] = (),
     severity: Severity | None = None,
+    confidence: Confidence | None = None,
     key: str = "",
 ) -> Finding:
     """Word one finding.
@@ -91,6 +102,9 @@ def finding(
         id=finding_id(condition.code, objects[0], key),
         code=condition.code,
         severity=severity or condition.severity,
+        confidence=confidence or condition.confidence,
+        remedy=Remedy(text=condition.what_to_do),
+        page=condition.page,
         title=clean(" ".join(title.split()), limit=300),
         objects=tuple(dict.fromkeys(objects)),
         evidence=tuple(dict.fromkeys(evidence)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from kubently.analyzers import changes, rank
+from kubently.analyzers import changes, rank, reasons, remedies
 from kubently.analyzers.base import Analyzer, Condition
 from kubently.analyzers.snapshot import Snapshot
 from kubently.schema.findings import Blind, Coverage, Finding, Severity
@@ -26,13 +26,18 @@ def diagnose(snapshot: Snapshot, analyzers: Sequence[Analyzer]) -> Report:
     """Run every analyzer, fold symptoms into causes, order what remains."""
     found = [finding for item in analyzers for finding in item.run(snapshot)]
     ranked = rank.rank(snapshot, found, {condition.code: condition for condition in catalogue_of(analyzers)})
-    told = tuple(_with_changes(snapshot, finding) for finding in ranked.findings)
+    severities = {finding.id: finding.severity for finding in found}
+    told = tuple(_told(snapshot, finding, severities[finding.id], ranked) for finding in ranked.findings)
     return Report(told, ranked.symptoms, _coverage(snapshot, analyzers))
 
 
-def _with_changes(snapshot: Snapshot, finding: Finding) -> Finding:
+def _told(snapshot: Snapshot, finding: Finding, own: Severity, ranked: rank.Ranked) -> Finding:
+    """A cause with what was changed before it, why it is that severe, and what could be done."""
     changed = changes.before(snapshot, finding) if finding.severity.rank <= Severity.DEGRADED.rank else ()
-    return finding.model_copy(update={"changes": changed}) if changed else finding
+    symptoms = [item for item in ranked.symptoms if item.id in finding.symptoms]
+    why = reasons.of(snapshot, finding, own, symptoms)
+    whole = finding.model_copy(update={"changes": changed, "severity_reason": why})
+    return whole.model_copy(update={"remedy": remedies.of(snapshot, whole)})
 
 
 def catalogue_of(analyzers: Iterable[Analyzer]) -> tuple[Condition, ...]:

@@ -12,31 +12,35 @@ from kubently.analyzers.resources import CRON_JOBS, DAEMON_SETS, DEPLOYMENTS, NA
 from kubently.analyzers.snapshot import Snapshot
 from kubently.kube import objects
 from kubently.kube.objects import KubeObject
-from kubently.schema.findings import Finding, ResourceRef, Severity
+from kubently.schema.findings import Confidence, Finding, ResourceRef, Severity
 
 TWICE = Condition(
     "workload/env-twice",
     Severity.RISK,
     "A container sets a variable twice with different values; the later one wins.",
     "Remove the one that is not meant.",
+    confidence=Confidence.POSSIBLE,
 )
 SERVICE_MISSING = Condition(
     "workload/env-service-missing",
     Severity.RISK,
     "A variable holds the address of a Service that does not exist.",
     "Correct the name, or create the Service.",
+    confidence=Confidence.LIKELY,
 )
 PORT_MISSING = Condition(
     "workload/env-port-missing",
     Severity.RISK,
     "A variable holds the address of a Service with a port that the Service does not have.",
     "Use one of the Service's ports, which need not be the container's.",
+    confidence=Confidence.LIKELY,
 )
 NO_DNS = Condition(
     "pod/no-dns",
     Severity.DEGRADED,
     "The pod's dnsPolicy is None, and its own servers, if it names any, resolve nothing for it.",
     "Set dnsPolicy ClusterFirst, or name servers in dnsConfig.nameservers that know the cluster's Services.",
+    confidence=Confidence.LIKELY,
 )
 HOST_DNS = Condition(
     "pod/host-network-dns",

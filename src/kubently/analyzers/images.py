@@ -11,7 +11,7 @@ from kubently.analyzers.cases import Case
 from kubently.analyzers.containers import Container
 from kubently.analyzers.snapshot import Snapshot
 from kubently.kube import objects
-from kubently.schema.findings import Evidence, Finding, Severity
+from kubently.schema.findings import Confidence, Evidence, Finding, Severity
 
 NOT_FOUND = Condition(
     "pod/image-not-found",
@@ -61,6 +61,7 @@ PULL_FAILED = Condition(
     Severity.OUTAGE,
     "The image cannot be pulled, for a reason that is not one of the known ones.",
     "Read the quoted words of the runtime; disk space and the runtime's own configuration are common causes.",
+    confidence=Confidence.POSSIBLE,
 )
 
 _REASONS = frozenset(

@@ -14,19 +14,21 @@ from kubently.analyzers.resources import NAMESPACES, NETWORK_POLICIES, PODS, SER
 from kubently.analyzers.snapshot import Snapshot
 from kubently.kube import objects
 from kubently.kube.objects import KubeObject
-from kubently.schema.findings import Evidence, Finding, ResourceRef, Severity
+from kubently.schema.findings import Confidence, Evidence, Finding, ResourceRef, Severity
 
 PEER_MATCHES_NOTHING = Condition(
     "networkpolicy/peer-matches-nothing",
     Severity.RISK,
     "The policy lets namespaces through by labels that no namespace has.",
     "Use kubernetes.io/metadata.name, which every namespace has, or label the namespace.",
+    confidence=Confidence.LIKELY,
 )
 NO_DNS = Condition(
     "networkpolicy/no-dns",
     Severity.RISK,
     "The policies of a pod let it out to some places, but not to DNS, so it resolves no name.",
     "Allow port 53, UDP and TCP, to the cluster's DNS.",
+    confidence=Confidence.LIKELY,
 )
 SHUTS_SERVICE = Condition(
     "networkpolicy/shuts-service",

@@ -17,13 +17,14 @@ from kubently.analyzers.resources import PODS, SERVICES
 from kubently.analyzers.snapshot import Snapshot
 from kubently.kube import objects
 from kubently.kube.objects import KubeObject
-from kubently.schema.findings import Finding, Severity
+from kubently.schema.findings import Confidence, Finding, Severity
 
 PORT_MISMATCH = Condition(
     "service/port-mismatch",
     Severity.DEGRADED,
     "The Service sends to a port that its pods do not have.",
     "Set targetPort to the port, or the name of the port, that the container listens on.",
+    confidence=Confidence.POSSIBLE,
 )
 PROTOCOL_MISMATCH = Condition(
     "service/protocol-mismatch",

@@ -15,7 +15,7 @@ from kubently.analyzers.events import Event
 from kubently.analyzers.snapshot import Snapshot
 from kubently.kube import objects
 from kubently.kube.objects import KubeObject
-from kubently.schema.findings import Evidence, Finding, Severity
+from kubently.schema.findings import Confidence, Evidence, Finding, Severity
 
 ProbeKind = Literal["liveness", "readiness", "startup"]
 
@@ -26,6 +26,7 @@ READINESS_FAILS = Condition(
     "Compare port, path and scheme of the probe with what the program serves; if they fit, look for the dependency"
     " that the program waits for.",
     symptom_of=("pod/liveness-kills", "pod/startup-kills", "pod/crash-loop", "pod/oom-killed"),
+    confidence=Confidence.LIKELY,
 )
 CONDITIONS = (READINESS_FAILS,)
 

@@ -23,7 +23,7 @@ from kubently.analyzers.resources import (
 from kubently.analyzers.snapshot import Snapshot
 from kubently.kube import objects
 from kubently.kube.objects import KubeObject
-from kubently.schema.findings import Evidence, Finding, ResourceRef, Severity
+from kubently.schema.findings import Confidence, Evidence, Finding, ResourceRef, Severity
 
 QUOTA_EXCEEDED = Condition(
     "workload/quota-exceeded",
@@ -73,6 +73,7 @@ REPLICA_FAILURE = Condition(
     Severity.OUTAGE,
     "The apiserver refuses the pods of a workload, for a reason that is not one of the known ones.",
     "Read the quoted message.",
+    confidence=Confidence.POSSIBLE,
 )
 CONDITIONS = (
     QUOTA_EXCEEDED,

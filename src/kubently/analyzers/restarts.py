@@ -18,7 +18,7 @@ from kubently.analyzers.images import WRONG_ARCHITECTURE
 from kubently.analyzers.resources import JOBS, NODES
 from kubently.analyzers.snapshot import Snapshot
 from kubently.kube import objects
-from kubently.schema.findings import Evidence, Finding, Severity
+from kubently.schema.findings import Confidence, Evidence, Finding, Severity
 
 CRASH_LOOP = Condition(
     "pod/crash-loop",
@@ -31,6 +31,7 @@ CRASH_LOOP = Condition(
         "networkpolicy/no-dns",
         "pod/no-dns",
     ),
+    confidence=Confidence.LIKELY,
 )
 START_FAILED = Condition(
     "pod/start-failed",
@@ -50,12 +51,14 @@ LIVENESS_KILLS = Condition(
     Severity.OUTAGE,
     "The kubelet restarts a container because its liveness probe fails.",
     "Correct the probe's port, path or patience; a liveness probe must not depend on other services.",
+    confidence=Confidence.LIKELY,
 )
 STARTUP_KILLS = Condition(
     "pod/startup-kills",
     Severity.OUTAGE,
     "The kubelet restarts a container because its startup probe does not pass in time.",
     "Allow more time (failureThreshold times periodSeconds), or correct the probe's port and path.",
+    confidence=Confidence.LIKELY,
 )
 CONDITIONS = (CRASH_LOOP, START_FAILED, OOM_KILLED, LIVENESS_KILLS, STARTUP_KILLS, WRONG_ARCHITECTURE)
 

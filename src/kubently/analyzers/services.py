@@ -20,13 +20,14 @@ from kubently.analyzers.resources import (
 from kubently.analyzers.snapshot import Snapshot
 from kubently.kube import objects
 from kubently.kube.objects import KubeObject
-from kubently.schema.findings import Evidence, Finding, Severity
+from kubently.schema.findings import Confidence, Evidence, Finding, Severity
 
 SELECTOR_MATCHES_NOTHING = Condition(
     "service/selector-matches-nothing",
     Severity.OUTAGE,
     "The Service's selector matches no pod and no workload.",
     "Correct the selector, or delete the Service if nothing uses it.",
+    confidence=Confidence.LIKELY,
 )
 NO_READY_ENDPOINTS = Condition(
     "service/no-ready-endpoints",

@@ -19,7 +19,7 @@ from kubently.analyzers.resources import (
 from kubently.analyzers.snapshot import Snapshot
 from kubently.kube import objects
 from kubently.kube.objects import KubeObject
-from kubently.schema.findings import Evidence, Finding, Severity
+from kubently.schema.findings import Confidence, Evidence, Finding, Severity
 
 CLASS_MISSING = Condition(
     "pvc/class-missing",
@@ -44,6 +44,7 @@ PROVISIONER_SILENT = Condition(
     Severity.OUTAGE,
     "The claim waits for its class's provisioner, which does not take it up.",
     "See whether the storage driver's controller is installed and runs.",
+    confidence=Confidence.LIKELY,
 )
 PROVISIONING_FAILED = Condition(
     "pvc/provisioning-failed",
@@ -63,6 +64,7 @@ PENDING = Condition(
     Severity.OUTAGE,
     "The claim is not bound, and nothing says why.",
     "See whether the controller-manager and the storage driver run.",
+    confidence=Confidence.POSSIBLE,
 )
 LOST = Condition(
     "pvc/lost",

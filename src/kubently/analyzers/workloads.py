@@ -10,7 +10,7 @@ from kubently.analyzers.resources import DEPLOYMENTS, PODS, REPLICA_SETS
 from kubently.analyzers.snapshot import Snapshot
 from kubently.kube import objects
 from kubently.kube.objects import KubeObject
-from kubently.schema.findings import Finding, Severity
+from kubently.schema.findings import Confidence, Finding, Severity
 
 ROLLOUT_STUCK = Condition(
     "workload/rollout-stuck",
@@ -30,6 +30,7 @@ ROLLOUT_STUCK = Condition(
         "workload/limit-range",
         "workload/replica-failure",
     ),
+    confidence=Confidence.LIKELY,
 )
 CONDITIONS = (ROLLOUT_STUCK,)
 

@@ -53,6 +53,26 @@ class Evidence(Frozen):
     """The words or values found there, shortened to 1,000 characters."""
 
 
+class Confidence(StrEnum):
+    """How sure a finding is of its cause."""
+
+    CERTAIN = "certain"
+    """The cluster says so itself, or it follows from objects that were read."""
+    LIKELY = "likely"
+    """Signs agree, and another cause would be unusual."""
+    POSSIBLE = "possible"
+    """It fits, and so might something else."""
+
+
+class Remedy(Frozen):
+    """What would mend it, for a person to judge and do; Kubently changes nothing."""
+
+    text: str
+    commands: tuple[str, ...] = ()
+    """Shell lines with kubectl, filled in as far as the cluster shows what is meant; words in capitals are to be
+    replaced."""
+
+
 class Finding(Frozen):
     """One condition that an analyzer recognised, with what supports it."""
 
@@ -61,6 +81,9 @@ class Finding(Frozen):
     code: str
     """Documented condition, for example "pod/crash-loop"."""
     severity: Severity
+    severity_reason: str = ""
+    """Why it is that severe here."""
+    confidence: Confidence = Confidence.CERTAIN
     title: str
     """One sentence without a full stop that names the object and the cause as far as it is known."""
     objects: tuple[ResourceRef, ...]
@@ -71,6 +94,9 @@ class Finding(Frozen):
     next_checks: tuple[str, ...] = ()
     """Commands or questions that would confirm or narrow the cause; commands are argument lists for `kubently run`,
     written as "get pods -n shop"."""
+    remedy: Remedy | None = None
+    page: str = ""
+    """Where the condition is documented: a path and an anchor within the documentation."""
     symptoms: tuple[str, ...] = ()
     """Ids of findings that this one explains."""
     affects: tuple[ResourceRef, ...] = ()

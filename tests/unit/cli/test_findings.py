@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from kubently.cli.render import console, findings
-from kubently.schema import Blind, Coverage, Diagnosis, Evidence, Finding, ResourceRef, Severity
+from kubently.schema import Blind, Coverage, Diagnosis, Evidence, Finding, Remedy, ResourceRef, Severity
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -33,6 +33,11 @@ def _finding(**more: Any) -> Finding:
         "evidence": (
             Evidence(source="pod shop/web-5d9c7b6f4-a status.containerStatuses[0].lastState", quote="exit code 137"),
             Evidence(source="log shop/web-5d9c7b6f4-a container web", quote="first line\n  second line"),
+        ),
+        "severity_reason": "0 of 7 pods of Deployment shop/web are ready; needed by Service shop/web",
+        "remedy": Remedy(
+            text="Raise the limit if the use is right",
+            commands=("kubectl set resources deployment/web -c web --limits=memory=SIZE -n shop",),
         ),
         "next_checks": ("top pod -n shop --containers", "read the release notes of web"),
         "symptoms": ("ffffffffffff",),

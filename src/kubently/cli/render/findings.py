@@ -43,8 +43,10 @@ def finding(number: int, diagnosis: Diagnosis, one: Finding, others: Sequence[st
     yield _beside(f"{number:>2} ", head, width=3)
     if others:
         yield _row("also in", _few(others))
-    yield _row("what", one.code, "dim")
+    yield _row("what", f"{one.code}, {one.confidence.value}", "dim")
     yield _row("where", _few(one.objects), "dim")
+    if one.severity_reason:
+        yield _row("because", one.severity_reason, "dim")
     for evidence in one.evidence:
         yield _row("seen", evidence.quote)
         yield _row("", evidence.source, "dim")
@@ -55,6 +57,10 @@ def finding(number: int, diagnosis: Diagnosis, one: Finding, others: Sequence[st
             yield _row("explains", symptom.title)
     for check in one.next_checks:
         yield _row("check", command(diagnosis.cluster, check), "green")
+    if one.remedy is not None:
+        yield _row("mend", one.remedy.text)
+        for line in one.remedy.commands:
+            yield _row("", line, "dim")
     yield Text()
 
 

@@ -18,7 +18,7 @@ _LEVELS = {Severity.OUTAGE: "error", Severity.DEGRADED: "error", Severity.RISK: 
 def sarif(results: Sequence[ClusterDiagnosis]) -> str:
     """SARIF (OASIS, 2.1.0), one result a finding; its fingerprint stays while the condition lasts."""
     found = list(_found(results))
-    rules = [{"id": code} for code in sorted({finding.code for _, finding in found})]
+    rules = [_rule(code, finding) for code, finding in sorted({one.code: one for _, one in found}.items())]
     run: dict[str, Any] = {
         "tool": {"driver": {"name": "kubently diagnose", "version": __version__, "rules": rules}},
         "results": [_result(diagnosis, finding) for diagnosis, finding in found],
@@ -86,6 +86,11 @@ def _name(finding: Finding) -> str:
     return f"{finding.code} {finding.objects[0]}"
 
 
+def _rule(code: str, finding: Finding) -> dict[str, Any]:
+    text = finding.remedy.text if finding.remedy else code
+    return {"id": code, "help": {"text": text}, "properties": {"page": finding.page}}
+
+
 def _result(diagnosis: Diagnosis, finding: Finding) -> dict[str, Any]:
     places = [{"fullyQualifiedName": f"{diagnosis.cluster}/{ref}", "kind": "resource"} for ref in finding.objects]
     return {
@@ -97,6 +102,8 @@ def _result(diagnosis: Diagnosis, finding: Finding) -> dict[str, Any]:
         "properties": {
             "cluster": diagnosis.cluster,
             "severity": finding.severity.value,
+            "severityReason": finding.severity_reason,
+            "confidence": finding.confidence.value,
             "evidence": [item.model_dump() for item in finding.evidence],
             "changes": [item.model_dump() for item in finding.changes],
         },
@@ -113,15 +120,24 @@ def _section(diagnosis: Diagnosis, finding: Finding) -> Iterator[str]:
     yield ""
     yield f"`{finding.code}` {_escaped(', '.join(map(str, finding.objects[:5])))}"
     yield ""
+    if finding.severity_reason:
+        yield f"- because: {_escaped(finding.severity_reason)}"
     for item in finding.evidence:
         yield f"- {_escaped(item.source)}: {_escaped(item.quote)}"
     yield from (f"- changed: {_escaped(change.source)}: {_escaped(change.quote)}" for change in finding.changes)
     explained = [symptom.title for symptom in diagnosis.symptoms if symptom.id in finding.symptoms]
     yield from (f"- explains: {_escaped(title)}" for title in explained)
+    if finding.remedy is not None:
+        yield f"- remedy: {_escaped(finding.remedy.text)}"
     yield ""
-    if finding.next_checks:
+    yield from _shell(tuple(command(diagnosis.cluster, check) for check in finding.next_checks))
+    yield from _shell(finding.remedy.commands if finding.remedy else ())
+
+
+def _shell(lines: Sequence[str]) -> Iterator[str]:
+    if lines:
         yield "```sh"
-        yield from (command(diagnosis.cluster, check) for check in finding.next_checks)
+        yield from lines
         yield "```"
         yield ""
 
