@@ -6,12 +6,13 @@ import re
 from collections.abc import Iterator
 
 from kubently.analyzers import cases, containers
-from kubently.analyzers.base import GRACE, Analyzer, Condition, analyzer, quote
+from kubently.analyzers.base import GRACE, Analyzer, Condition, analyzer, clean, quote
 from kubently.analyzers.cases import Case
 from kubently.analyzers.containers import Container
+from kubently.analyzers.resources import SECRETS
 from kubently.analyzers.snapshot import Snapshot
 from kubently.kube import objects
-from kubently.schema.findings import Confidence, Evidence, Finding, Severity
+from kubently.schema.findings import Confidence, Evidence, Finding, ResourceRef, Severity
 
 NOT_FOUND = Condition(
     "pod/image-not-found",
@@ -25,6 +26,7 @@ UNAUTHORIZED = Condition(
     "The registry refuses the pull: credentials are missing or wrong, or the repository does not exist.",
     "Check imagePullSecrets of the pod and its service account, and the repository's name: registries hide private"
     " repositories behind the same answer.",
+    symptom_of=("pod/image-pull-secret-missing",),
 )
 UNREACHABLE = Condition(
     "pod/image-registry-unreachable",
@@ -62,6 +64,13 @@ PULL_FAILED = Condition(
     "The image cannot be pulled, for a reason that is not one of the known ones.",
     "Read the quoted words of the runtime; disk space and the runtime's own configuration are common causes.",
     confidence=Confidence.POSSIBLE,
+)
+
+PULL_SECRET_MISSING = Condition(
+    "pod/image-pull-secret-missing",
+    Severity.OUTAGE,
+    "The pod's image pull Secret does not exist, and the registry refuses the image.",
+    "Create the Secret of type kubernetes.io/dockerconfigjson in the pod's namespace, or correct its name.",
 )
 
 _REASONS = frozenset(
@@ -119,6 +128,7 @@ _PASSING = (UNREACHABLE, RATE_LIMITED, PULL_FAILED)
 """What a second attempt may heal; reported only when it lasts."""
 
 CONDITIONS = (
+    PULL_SECRET_MISSING,
     NOT_FOUND,
     UNAUTHORIZED,
     UNREACHABLE,
@@ -130,7 +140,7 @@ CONDITIONS = (
 )
 
 
-@analyzer("pod-images", needs=cases.NEEDS, conditions=CONDITIONS)
+@analyzer("pod-images", needs=(*cases.NEEDS, SECRETS), conditions=CONDITIONS)
 def pod_images(snapshot: Snapshot) -> Iterator[Finding]:
     """Explain why containers wait for their image."""
     yield from cases.findings(snapshot, _cases(snapshot))
@@ -149,6 +159,8 @@ def _case(snapshot: Snapshot, container: Container) -> Iterator[Case]:
     source = cases.pod_source(container.pod, f"{container.path}.state.waiting")
     pod = objects.ref(container.pod)
     evidence = [quote(source, f"{container.waiting_reason}: {container.waiting_message}"), *words]
+    if condition is UNAUTHORIZED:
+        yield from _without_credentials(snapshot, container)
     yield Case(
         condition,
         container.pod,
@@ -160,6 +172,25 @@ def _case(snapshot: Snapshot, container: Container) -> Iterator[Case]:
             f"get events -n {pod.namespace} --field-selector involvedObject.name={pod.name}",
         ),
     )
+
+
+def _without_credentials(snapshot: Snapshot, container: Container) -> Iterator[Case]:
+    namespace = objects.namespace(container.pod)
+    if not snapshot.is_complete(SECRETS, namespace):
+        return
+    for item in objects.mappings(container.pod, "spec", "imagePullSecrets"):
+        name = clean(objects.text(item, "name"), limit=253)
+        if name and snapshot.get(SECRETS, namespace, name) is None:
+            source = cases.pod_source(container.pod, "spec.imagePullSecrets")
+            yield Case(
+                PULL_SECRET_MISSING,
+                container.pod,
+                what=f'image pull Secret "{name}" does not exist',
+                evidence=(quote(source, name), quote(f"secrets in namespace {namespace}", "not among them")),
+                key=name,
+                others=(ResourceRef(kind="Secret", namespace=namespace, name=name),),
+                next_checks=(f"get secrets -n {namespace}",),
+            )
 
 
 def _words(snapshot: Snapshot, container: Container) -> tuple[Evidence, ...]:

@@ -44,6 +44,12 @@ WEBHOOK_FAILS = Condition(
     "Bring the webhook's Service back, correct its CA bundle, or exempt the namespace.",
     symptom_of=("webhook/service-missing", "webhook/not-ready"),
 )
+WEBHOOK_NOT_TRUSTED = Condition(
+    "webhook/not-trusted",
+    Severity.OUTAGE,
+    "The API server does not trust the certificate of an admission webhook that must answer.",
+    "Put the CA of the webhook's certificate into caBundle of the configuration, or renew the certificate.",
+)
 WEBHOOK_DENIES = Condition(
     "workload/webhook-denies",
     Severity.OUTAGE,
@@ -79,6 +85,7 @@ CONDITIONS = (
     QUOTA_EXCEEDED,
     QUOTA_NEEDS_RESOURCES,
     WEBHOOK_FAILS,
+    WEBHOOK_NOT_TRUSTED,
     WEBHOOK_DENIES,
     POD_SECURITY,
     SERVICE_ACCOUNT_MISSING,
@@ -163,6 +170,9 @@ _PATTERNS: tuple[tuple[Condition, re.Pattern[str], str, str], ...] = (
 )
 
 
+_X509 = re.compile(r"x509: |tls: failed to verify certificate")
+
+
 def parse_refusal(message: str) -> Refusal:
     """Read a controller's message about a creation that the apiserver refused."""
     words = clean(" ".join(message[:4000].split()))
@@ -171,6 +181,8 @@ def parse_refusal(message: str) -> Refusal:
             parts = {key: value or "" for key, value in match.groupdict().items()}
             what = clean(template.format(**parts).rstrip(": "), limit=240)
             webhook = parts["a"] if condition is WEBHOOK_FAILS else ""
+            if webhook and _X509.search(words):
+                condition = WEBHOOK_NOT_TRUSTED
             return Refusal(condition, what, kind if parts.get("name") else "", parts.get("name", ""), webhook)
     return Refusal(REPLICA_FAILURE, f"pods are refused: {clean(words, limit=200)}")
 
@@ -235,10 +247,11 @@ def _finding(snapshot: Snapshot, member: KubeObject, said: Evidence) -> Finding:
             objects.ref(hook.configuration) for hook in relations.webhooks(snapshot) if hook.name == refusal.webhook
         ]
     own = [] if objects.ref(member) == workload else [objects.ref(member)]
+    at_fault = (*named, workload) if refusal.condition is WEBHOOK_NOT_TRUSTED else (workload, *named)
     return finding(
         refusal.condition,
         title=f"{cases.display(workload)}: {refusal.what}",
-        objects=(workload, *named, *own),
+        objects=(*at_fault, *own),
         evidence=(said,),
         next_checks=(
             f"describe {objects.kind(member).lower()} {objects.name(member)} -n {objects.namespace(member)}",

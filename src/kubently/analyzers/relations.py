@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kubently.analyzers import containers
+from kubently.analyzers import containers, evidence
 from kubently.analyzers.resources import (
+    CONFIG_MAPS,
     INGRESSES,
     MUTATING_WEBHOOKS,
     NETWORK_POLICIES,
@@ -68,10 +69,13 @@ def _edges(snapshot: Snapshot) -> Iterator[tuple[ResourceRef, ResourceRef]]:
 
 
 def _workload_edges(snapshot: Snapshot) -> Iterator[tuple[ResourceRef, ResourceRef]]:
+    resolvers = [objects.ref(member) for member in (*dns_services(snapshot), *corefiles(snapshot))]
     for pod in snapshot.members(PODS):
         workload = snapshot.workload_of(pod)
-        # Where all is well, node and policies explain nothing.
+        # Where all is well, node, policies and DNS explain nothing.
         if not containers.is_ready(pod):
+            if resolvers and evidence.unresolved(snapshot, workload):
+                yield from ((workload, resolver) for resolver in resolvers)
             node = snapshot.get(NODES, "", objects.text(pod, "spec", "nodeName"))
             if node is not None:
                 yield workload, objects.ref(node)
@@ -122,6 +126,25 @@ def webhooks(snapshot: Snapshot) -> Iterator[Webhook]:
                         objects.text(hook, "failurePolicy", default="Fail") == "Fail",
                         ResourceRef(kind="Service", namespace=namespace, name=name),
                     )
+
+
+_SYSTEM = "kube-system"
+_DNS_LABEL = "k8s-app"
+_DNS = ("kube-dns", "coredns", "rke2-coredns-rke2-coredns")
+
+
+def dns_services(snapshot: Snapshot) -> Iterator[KubeObject]:
+    """Yield the Services of the cluster's DNS server."""
+    for service in snapshot.members(SERVICES, _SYSTEM):
+        if objects.labels(service).get(_DNS_LABEL) == "kube-dns" or objects.name(service) in _DNS:
+            yield service
+
+
+def corefiles(snapshot: Snapshot) -> Iterator[KubeObject]:
+    """Yield the ConfigMaps that configure it."""
+    for config in snapshot.members(CONFIG_MAPS, _SYSTEM):
+        if "Corefile" in objects.mapping(config, "data"):
+            yield config
 
 
 def backend_services(ingress: KubeObject) -> Iterator[str]:

@@ -30,6 +30,9 @@ CRASH_LOOP = Condition(
         "workload/env-port-missing",
         "networkpolicy/no-dns",
         "pod/no-dns",
+        "dns/server-down",
+        "dns/corefile-refuses",
+        "rbac/forbidden",
     ),
     confidence=Confidence.LIKELY,
 )

@@ -41,6 +41,7 @@ SCALED_TO_ZERO = Condition(
     Severity.RISK,
     "A workload has zero replicas although a Service or Ingress depends on it.",
     "Scale it up, or remove what depends on it.",
+    symptom_of=("dns/server-down",),
 )
 CONDITIONS = (SELECTOR_MATCHES_NOTHING, NO_READY_ENDPOINTS, SCALED_TO_ZERO)
 

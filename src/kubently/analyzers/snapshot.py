@@ -145,6 +145,11 @@ class Snapshot:
             if (not reasons or event.reason in reasons) and (not uid or event.uid in ("", uid))
         ]
 
+    def all_events(self, *reasons: str) -> Sequence[Event]:
+        """Return the events of the given reasons about any object, also one that is gone, newest first."""
+        found = [event for events in self._events.values() for event in events if event.reason in reasons]
+        return sorted(found, key=lambda event: event.last_at or _LONG_AGO, reverse=True)
+
     def logs_like(self, pod: KubeObject, container: str) -> Sequence[LogKey]:
         """Return the logs there are of a container: of this pod, or else of others of its workload.
 

@@ -192,7 +192,7 @@ def _parse(body: bytes) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else None
 
 
-_KEPT = ("manager", "operation", "time", "subresource")
+_KEPT = ("manager", "operation", "apiVersion", "time", "subresource")
 
 
 def _slim(member: dict[str, Any]) -> dict[str, Any]:
