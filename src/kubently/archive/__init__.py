@@ -1,4 +1,4 @@
-"""Archived clusters: folders of Kubernetes objects, events and logs, served by a small read-only Kubernetes API."""
+"""Archived clusters: Kubernetes objects, events and logs in files, served by a small read-only Kubernetes API."""
 
 from __future__ import annotations
 
@@ -6,5 +6,6 @@ from kubently.archive.app import create_app
 from kubently.archive.bundled import bundled
 from kubently.archive.format import Archive
 from kubently.archive.load import load
+from kubently.archive.read import read
 
-__all__ = ["Archive", "bundled", "create_app", "load"]
+__all__ = ["Archive", "bundled", "create_app", "load", "read"]

@@ -8,12 +8,27 @@ that is the cluster's own clock, from which clients count ages.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hmac
 from collections.abc import Awaitable, Callable, MutableMapping
 from email.utils import format_datetime
 from typing import Any
 
-from kubently.archive import answers, asked, catalog, discovery, format, lists, logs, openapi, reviews, watch
+from kubently.archive import (
+    answers,
+    asked,
+    catalog,
+    coverage,
+    discovery,
+    format,
+    lists,
+    logs,
+    negotiate,
+    openapi,
+    reviews,
+    watch,
+)
+from kubently.kube import partial
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -52,7 +67,8 @@ def decide(archive: format.Archive, request: asked.Asked) -> answers.Answer:
     if request.method == "POST" and resource in catalog.REVIEWS and not target.name:
         return reviews.as_review(archive, resource, request)
     _check_allowed(resource, target, request)
-    return _read(archive, resource, target, request)
+    lacks = coverage.missing(archive, resource, target)
+    return _warned(_read(archive, resource, target, request), lacks)
 
 
 # ---- paths outside of resources
@@ -66,7 +82,10 @@ def _decide_plain(archive: format.Archive, request: asked.Asked) -> answers.Answ
     if path == "/version":
         return answers.answer(discovery.version(archive), pretty=True)
     if path in ("/api", "/apis"):
-        return discovery.as_root(archive, request, core=path == "/api")
+        # kubectl asks for the aggregated form, and would warn a person at every command.
+        is_plain = path == "/apis" and not negotiate.discovery_version(request.headers.get("accept", ""))
+        lacks = coverage.missing_types(archive) if is_plain else None
+        return _warned(discovery.as_root(archive, request, core=path == "/api"), lacks)
     if path == "/openapi/v2" or path == "/openapi/v3" or path.startswith("/openapi/v3/"):
         return openapi.as_document(archive, request)
     segments = path.split("/")
@@ -75,6 +94,12 @@ def _decide_plain(archive: format.Archive, request: asked.Asked) -> answers.Answ
     if path.startswith(("/api/", "/apis/")):
         raise answers.no_such_path()
     return _missing_page()
+
+
+def _warned(answer: answers.Answer, lacks: partial.Partial | None) -> answers.Answer:
+    if lacks is None:
+        return answer
+    return dataclasses.replace(answer, headers={**(answer.headers or {}), "warning": partial.warning(lacks)})
 
 
 def _or_missing(document: dict[str, Any] | None, request: asked.Asked) -> answers.Answer:

@@ -33,6 +33,9 @@ PREVIOUS_LOG_SUFFIX = ".previous.log"
 VERSION = re.compile(r"v[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?:[-+][0-9A-Za-z.+-]{1,60})?")
 """An API server's version, whole."""
 
+NAME = re.compile(r"[a-z0-9A-Z:]([-a-z0-9A-Z.:_]{0,251}[a-z0-9A-Z.:_])?")
+"""An object's name, or a namespace's."""
+
 
 @dataclass(frozen=True, slots=True)
 class LogKey:
@@ -42,6 +45,16 @@ class LogKey:
     pod: str
     container: str
     previous: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """How much of one resource type an archive holds."""
+
+    everywhere: bool
+    """Whether every object in the cluster is in it."""
+    namespaces: frozenset[str] = frozenset()
+    """Namespaces of which every object is in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +75,13 @@ class Archive:
     logs: Mapping[LogKey, bytes]
     resource_version: int
     """The newest resourceVersion in the archive: that of every list."""
+    held: Mapping[tuple[str, str], Held] | None = None
+    """What was collected, by (group, plural); None if it is all there was. What is not a key was not collected."""
+    layout: str = ""
+    """What wrote it, such as "support bundle"; empty for our own."""
+    left_out: tuple[str, ...] = ()
+    """What could not be read, with reasons: the first thousand."""
+    left_out_count: int = 0
 
     def find(self, group: str, version: str, plural: str) -> catalog.Resource | None:
         """Return the resource type at a path, or None if the cluster does not serve it."""
@@ -75,3 +95,9 @@ def sort_key(item: objects.KubeObject) -> str:
     """Return the key by which an API server sorts a list: its place in the store."""
     namespace, name = objects.namespace(item), objects.name(item)
     return f"{namespace}/{name}" if namespace else name
+
+
+def resource_version(item: objects.KubeObject) -> int:
+    """Return an object's resourceVersion, 0 if it has none or one that no API server gives."""
+    value = objects.text(item, "metadata", "resourceVersion")
+    return int(value) if value.isdecimal() and value.isascii() and len(value) < 20 else 0

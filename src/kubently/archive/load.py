@@ -6,16 +6,13 @@ number and size, and YAML may only hold what JSON can say.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from kubently.archive import catalog, format
+from kubently.archive import catalog, documents, format
 from kubently.errors import ConfigError, InvalidRequestError
 from kubently.kube import objects
 from kubently.schema import ids
@@ -23,11 +20,6 @@ from kubently.schema import ids
 MAX_FILES = 20_000
 MAX_FILE_BYTES = 64 * 1024 * 1024
 MAX_TOTAL_BYTES = 512 * 1024 * 1024
-# YAML aliases let a small file stand for a huge tree; what counts is what has to be walked and sent.
-MAX_VALUES_IN_FILE = 4_000_000
-MAX_DEPTH = 100
-
-_NAME = re.compile(r"[a-z0-9A-Z:]([-a-z0-9A-Z.:_]{0,251}[a-z0-9A-Z.:_])?")
 
 
 def load(path: Path) -> format.Archive:
@@ -47,13 +39,8 @@ def load(path: Path) -> format.Archive:
         resources=resources,
         by_type={key: tuple(sorted(items, key=format.sort_key)) for key, items in found.by_type.items()},
         logs=logs,
-        resource_version=max((_resource_version(item) for item in found.all()), default=1),
+        resource_version=max((format.resource_version(item) for item in found.all()), default=1),
     )
-
-
-def _resource_version(item: objects.KubeObject) -> int:
-    value = objects.text(item, "metadata", "resourceVersion")
-    return int(value) if value.isdigit() else 0
 
 
 # ---- files
@@ -114,54 +101,16 @@ class _Reader:
         return target
 
 
-# ---- YAML
-
-
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the C class has no stubs
-    """The safe loader without instants: an unquoted timestamp stays text, as in JSON."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-
-
 def _documents(file: Path, content: bytes) -> Iterator[tuple[int, Any]]:
     """Yield (number, document) from 1; empty documents are left out."""
-    budget = _Budget(MAX_VALUES_IN_FILE)
     number = 1
     try:
-        for document in yaml.load_all(content, Loader=_Loader):
-            budget.check(document)
+        for document in documents.parse_yaml(content):
             if document is not None:
                 yield number, document
             number += 1
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ConfigError(f"{file}: document {number} is not usable YAML: {reason}") from error
-
-
-@dataclass(slots=True)
-class _Budget:
-    """Refuses what JSON cannot hold, and more values than a file may stand for."""
-
-    left: int
-
-    def check(self, value: object, depth: int = 0) -> None:
-        self.left -= 1
-        if self.left < 0 or depth > MAX_DEPTH:
-            raise ValueError("it holds too many or too deeply nested values")
-        if isinstance(value, dict):
-            for key, member in value.items():
-                if not isinstance(key, str):
-                    raise ValueError(f"the key {key!r} is not text")
-                self.check(member, depth + 1)
-        elif isinstance(value, list):
-            for member in value:
-                self.check(member, depth + 1)
-        elif not (value is None or isinstance(value, str | int | float | bool)):
-            raise ValueError(f"a {type(value).__name__} is not JSON")
+    except ValueError as error:
+        raise ConfigError(f"{file}: document {number} is not usable YAML: {error}") from error
 
 
 # ---- the manifest
@@ -238,7 +187,7 @@ class _Objects:
                 self._add(place, (group, plural), namespace, item)
 
     def _add(self, place: _Place, key: tuple[str, str], namespace: str, item: dict[str, Any]) -> None:
-        if not _NAME.fullmatch(objects.name(item)):
+        if not format.NAME.fullmatch(objects.name(item)):
             raise place.error("metadata.name is missing or not a name")
         if objects.namespace(item) != namespace:
             raise place.error(

@@ -76,7 +76,8 @@ class Options:
     "archives",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Serve this archived cluster; repeatable.",
+    help="Serve this archived cluster, or support bundle, must-gather or cluster-info dump (folder or .tar.gz);"
+    " repeatable.",
 )
 @click.option("--with-archives", is_flag=True, help="Keep the bundled archived clusters beside contexts or archives.")
 @click.option(
@@ -209,7 +210,7 @@ async def _members(
 async def _serve_archive(
     folder: Path, stack: contextlib.AsyncExitStack, authority: trust.Pair, cert: Path, key: Path, state: Path
 ) -> Member:
-    loaded = archive.load(folder)
+    loaded = archive.read(folder)
     token = secrets.token_urlsafe(32)
     app = archive.create_app(loaded, token=token)
     port = await stack.enter_async_context(listen(app, (_HOST, 0), cert=cert, key=key, date_header=False, grace=1))
@@ -218,6 +219,8 @@ async def _serve_archive(
     with _writing(path):
         path.parent.mkdir(exist_ok=True, mode=0o700)
     _write_private(path, json.dumps(_kubeconfig([(cluster, f"https://{_HOST}:{port}")], authority.cert, token)))
+    if loaded.layout:
+        _say_what_is_left_out(cluster, loaded, path.with_suffix(".left-out.txt"))
     return Member(cluster, path, "", dict(loaded.labels))
 
 
@@ -320,6 +323,17 @@ def _say_what_next(fleet: Running, state: Path) -> None:
         ),
         err=True,
     )
+
+
+def _say_what_is_left_out(cluster: ClusterId, loaded: archive.Archive, path: Path) -> None:
+    objects = sum(map(len, loaded.by_type.values()))
+    held = f"{cluster}: a {loaded.title}: {objects} objects, {len(loaded.logs)} logs"
+    if not loaded.left_out_count:
+        click.echo(held, err=True)
+        return
+    more = loaded.left_out_count - len(loaded.left_out)
+    _write_private(path, "\n".join((*loaded.left_out, *([f"and {more} more"] if more else ()), "")))
+    click.echo(f"{held}; {loaded.left_out_count} left out, see {path}", err=True)
 
 
 # ---------------------------------------------------------------------- files

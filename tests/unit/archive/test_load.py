@@ -223,12 +223,13 @@ def test_loops_of_links_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("limit", "value"),
-    [("MAX_FILES", 1), ("MAX_FILE_BYTES", 50), ("MAX_TOTAL_BYTES", 200), ("MAX_VALUES_IN_FILE", 5), ("MAX_DEPTH", 1)],
+    [("MAX_FILES", 1), ("MAX_FILE_BYTES", 50), ("MAX_TOTAL_BYTES", 200), ("MAX_VALUES", 5), ("MAX_DEPTH", 1)],
 )
 def test_sizes_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, value: int) -> None:
     root = write(tmp_path, {"objects/shop/pods.yaml": POD, "logs/shop/web/main.log": "x" * 200})
     # The face of the package gives this name to the function.
-    monkeypatch.setattr(sys.modules["kubently.archive.load"], limit, value)
+    home = "documents" if limit in ("MAX_VALUES", "MAX_DEPTH") else "load"
+    monkeypatch.setattr(sys.modules[f"kubently.archive.{home}"], limit, value)
 
     with pytest.raises(ConfigError):
         load(root)

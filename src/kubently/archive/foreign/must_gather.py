@@ -1,0 +1,121 @@
+"""Reads what ``oc adm must-gather`` and ``oc adm inspect`` of OpenShift write.
+
+Below one folder for each image that gathered, or at the top::
+
+    timestamp                                                    when it began and ended
+    cluster-scoped-resources/<group>/<plural>/<name>.yaml        one object
+    cluster-scoped-resources/<group>/<plural>.yaml               a list
+    namespaces/<namespace>/<namespace>.yaml
+    namespaces/<namespace>/<group>/<plural>.yaml                 a list: all of the namespace
+    namespaces/<namespace>/<group>/<plural>/<name>.yaml          one object
+    namespaces/<namespace>/pods/<pod>/<pod>.yaml
+    namespaces/<namespace>/pods/<pod>/<container>/<container>/logs/current.log, previous.log
+
+The core group is written "core". Of most namespaces nothing is gathered, and it is not said which there are.
+"""
+
+from __future__ import annotations
+
+import re
+
+from kubently.archive import format
+from kubently.archive.foreign.picture import Key, Picture
+from kubently.archive.foreign.source import Source
+from kubently.kube import objects
+
+LAYOUT = "must-gather"
+_SCOPED = "cluster-scoped-resources"
+_NAMESPACES = "namespaces"
+_TOP = re.compile(rf"((?:[^/]+/)*?)(?:{_SCOPED}/[^/]+/[^/]|{_NAMESPACES}/[^/]+/[^/])")
+_STARTED = re.compile(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)(?:\.\d+)? ([+-]\d\d)(\d\d)\b")
+
+# Of these it asks for all, if for any; other objects of the cluster are those that an operator named.
+_ALL: frozenset[Key] = frozenset(
+    (
+        ("", "nodes"),
+        ("", "persistentvolumes"),
+        ("admissionregistration.k8s.io", "mutatingwebhookconfigurations"),
+        ("admissionregistration.k8s.io", "validatingwebhookconfigurations"),
+        ("certificates.k8s.io", "certificatesigningrequests"),
+        ("storage.k8s.io", "csidrivers"),
+        ("storage.k8s.io", "csinodes"),
+        ("storage.k8s.io", "storageclasses"),
+        ("storage.k8s.io", "volumeattachments"),
+    )
+)
+
+
+def top(names: frozenset[str]) -> str | None:
+    """Return the folder above all that was gathered; None if it is no must-gather."""
+    found = {match[1] for name in names if name.endswith((".yaml", ".log")) and (match := _TOP.match(name))}
+    return min(found, key=len, default=None)
+
+
+def read(source: Source, prefix: str) -> Picture:
+    """Read all that was gathered; *prefix* is of no use, since each image has its own."""
+    picture = Picture(LAYOUT, source)
+    for name in sorted(source.names()):
+        if name.rpartition("/")[2] == "timestamp":
+            _timestamp(picture, name)
+        match = _TOP.match(name)
+        if match is not None:
+            _file(picture, name, name[len(match[1]) :].split("/"))
+    return picture
+
+
+def _file(picture: Picture, name: str, parts: list[str]) -> None:
+    match parts:
+        case ["namespaces", namespace, "pods", pod, outer, inner, "logs", log] if outer == inner:
+            _log(picture, name, format.LogKey(namespace, pod, inner, log == "previous.log"), log)
+        case ["namespaces", namespace, file] if file == f"{namespace}.yaml":
+            picture.take(("", "namespaces"), name, "")
+            picture.namespaces.add(namespace)
+        case ["namespaces", namespace, "pods", pod, file] if file == f"{pod}.yaml":
+            picture.take(("", "pods"), name, namespace)
+        case ["namespaces", namespace, group, file] if file.endswith(".yaml") and group != "pods":
+            _list(picture, name, _key(group, file.removesuffix(".yaml")), namespace)
+        case ["namespaces", namespace, group, plural, file] if file.endswith(".yaml") and group != "pods":
+            picture.take(_key(group, plural), name, namespace)
+        case ["cluster-scoped-resources", group, file] if file.endswith(".yaml"):
+            _list(picture, name, _key(group, file.removesuffix(".yaml")), "")
+        case ["cluster-scoped-resources", group, plural, file] if file.endswith(".yaml"):
+            key = _key(group, plural)
+            if picture.take(key, name, "") is not None and key in _ALL:
+                picture.hold(key)
+
+
+def _key(group: str, plural: str) -> Key:
+    return "" if group == "core" else group, plural
+
+
+def _list(picture: Picture, name: str, key: Key, namespace: str) -> None:
+    """Take a list; below "all" lie lists of all namespaces, whose members say where they are."""
+    of_all = namespace == "all"
+    found = picture.take(key, name, None if of_all else namespace)
+    if found is None:
+        return
+    if namespace and not of_all:
+        picture.namespaces.add(namespace)
+    if found.is_list:
+        picture.hold(key, "" if of_all else namespace)
+
+
+def _log(picture: Picture, name: str, key: format.LogKey, log: str) -> None:
+    if log not in ("current.log", "previous.log"):
+        return
+    content = picture.source.read(name)
+    # It writes an empty file where there was no run before.
+    if content or (content is not None and not key.previous):
+        picture.logs[key] = content
+
+
+def _timestamp(picture: Picture, name: str) -> None:
+    """Take the instant at which gathering began: what came later is then new, never old."""
+    match = _STARTED.search((picture.source.read(name) or b"").decode("utf-8", "replace")[:1000])
+    if match is None:
+        return
+    try:
+        instant = objects.parse_instant(f"{match[1]}T{match[2]}{match[3]}:{match[4]}")
+    except ValueError:
+        return
+    picture.captured_at = min(picture.captured_at or instant, instant)
