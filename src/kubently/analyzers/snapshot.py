@@ -60,6 +60,8 @@ class Snapshot:
     """What could not be read, or not in full."""
     namespaces: frozenset[str] | None = None
     """The only namespaces that were read, or None for all."""
+    whole_in: Mapping[Resource, frozenset[str]] = field(default_factory=dict)
+    """Resources that are known not to be whole, with the namespaces of which everything was read."""
 
     @classmethod
     def of(
@@ -127,6 +129,8 @@ class Snapshot:
 
     def is_complete(self, resource: Resource, namespace: str | None = None) -> bool:
         """Say whether an object that is not here does not exist: the resource was read, in full, there."""
+        if resource in self.resources and resource in self.whole_in:
+            return namespace in self.whole_in[resource]
         if resource not in self.resources or str(resource) in self._gaps:
             return False
         return self.namespaces is None or not resource.is_namespaced or namespace in self.namespaces

@@ -17,7 +17,7 @@ import httpx
 
 from kubently.analyzers import Resource
 from kubently.errors import KubeError
-from kubently.kube import objects
+from kubently.kube import objects, partial
 
 PAGE = 500
 """Objects asked for at once, as kubectl does: large enough to need few round trips, small enough for the apiserver."""
@@ -43,6 +43,8 @@ class Listing:
     """How many more the apiserver says there are; 0 if it does not say."""
     served_at: datetime | None
     """The Date of the first answer: the cluster's clock."""
+    lacks: partial.Partial | None = None
+    """What an archived cluster says that it does not hold of it."""
 
     @classmethod
     def joined(cls, parts: Sequence[Listing]) -> Listing:
@@ -52,6 +54,7 @@ class Listing:
             is_complete=all(part.is_complete for part in parts),
             remaining=sum(part.remaining for part in parts),
             served_at=next((part.served_at for part in parts if part.served_at), None),
+            lacks=next((part.lacks for part in parts if part.lacks), None),
         )
 
 
@@ -68,6 +71,11 @@ class KubeClient:
         """
         document, _ = await self._document(path, query)
         return document
+
+    async def groups(self) -> tuple[dict[str, Any], partial.Partial | None]:
+        """Return the API groups, and what an archived cluster does not know of them."""
+        document, response = await self._document("/apis", {})
+        return document, _lacks(response)
 
     async def version(self) -> dict[str, Any]:
         """Return what GET /version says."""
@@ -126,14 +134,15 @@ class KubeClient:
         if selector:
             query["labelSelector"] = selector
         while True:
-            page, date = await self._document(resource.path(namespace), query)
-            served_at = served_at or date
+            page, response = await self._document(resource.path(namespace), query)
+            served_at = served_at or _date(response)
             fresh = [_slim(member) for member in objects.members(page)]
             members.extend(fresh)
             wants_more = take is None or take(len(fresh))
             token = objects.text(page, "metadata", "continue")
             if not token:
-                return Listing(tuple(members), is_complete=True, remaining=0, served_at=served_at)
+                lacks = _lacks(response)
+                return Listing(tuple(members), is_complete=True, remaining=0, served_at=served_at, lacks=lacks)
             if not wants_more:
                 remaining = objects.integer(page, "metadata", "remainingItemCount")
                 return Listing(tuple(members), is_complete=False, remaining=remaining, served_at=served_at)
@@ -141,14 +150,14 @@ class KubeClient:
 
     async def _document(
         self, path: str, query: Mapping[str, str | int | bool]
-    ) -> tuple[dict[str, Any], datetime | None]:
+    ) -> tuple[dict[str, Any], httpx.Response]:
         headers = {"Accept": "application/json", **_PLAIN}
         async with self._http.stream("GET", path, params=_encoded(query), headers=headers) as response:
             await _raise_for_status(response)
             document = _parse(await _read(response, MAX_PAGE))
             if document is None:
                 raise KubeError(f"the answer to GET {path} is not a JSON object")
-            return document, _date(response)
+            return document, response
 
 
 def status_code(error: KubeError) -> int:
@@ -209,6 +218,10 @@ def _date(response: httpx.Response) -> datetime | None:
         return parsedate_to_datetime(response.headers.get("date", "")).astimezone(UTC)
     except (ValueError, TypeError, OverflowError):
         return None
+
+
+def _lacks(response: httpx.Response) -> partial.Partial | None:
+    return partial.heard(response.headers.get_list("warning"))
 
 
 def _encoded(query: Mapping[str, str | int | bool]) -> dict[str, str]:

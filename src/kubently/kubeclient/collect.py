@@ -17,6 +17,7 @@ import httpx
 from kubently.analyzers import Analyzer, LogKey, Resource, Snapshot, logs_wanted
 from kubently.errors import KubeError, KubentlyError
 from kubently.kube import objects
+from kubently.kube.partial import Partial
 from kubently.kubeclient.client import KubeClient, Listing, status_code
 from kubently.schema.findings import Blind
 
@@ -28,6 +29,9 @@ LOG_CONTAINERS = 50
 
 LOG_BYTES = 64 * 1024
 """Bytes kept of one log."""
+
+_NAMED = 5
+"""Namespaces named in a sentence."""
 
 _Thing = TypeVar("_Thing")
 
@@ -89,6 +93,7 @@ class _Collector:
         self._listings: dict[Resource, Listing] = {}
         self._logs: dict[LogKey, str] = {}
         self._blind: list[Blind] = []
+        self._whole_in: dict[Resource, frozenset[str]] = {}
         self._failure: KubentlyError | httpx.TransportError | None = None
 
     async def read_resources(self, resources: Sequence[Resource]) -> None:
@@ -118,6 +123,7 @@ class _Collector:
             logs=dict(self._logs),
             blind=(*self._blind, *late),
             namespaces=None if self._namespaces is None else frozenset(self._namespaces),
+            whole_in=dict(self._whole_in),
         )
 
     def raise_if_unreachable(self) -> None:
@@ -137,10 +143,12 @@ class _Collector:
     async def _served(self) -> set[str]:
         """The API versions that the cluster serves, as group/version."""
         try:
-            groups = await self._client.get("/apis")
+            groups, lacks = await self._client.groups()
         except (KubentlyError, httpx.TransportError) as error:
             self._miss("apis", error)
             return set()
+        if lacks is not None:
+            self._blind.append(Blind(resource="apis", reason=lacks.words))
         return {
             objects.text(version, "groupVersion")
             for group in objects.mappings(groups, "groups")
@@ -156,6 +164,10 @@ class _Collector:
             return
         self._unread.pop(name, None)
         self._listings[resource] = listing
+        if listing.lacks is not None:
+            self._blind.append(Blind(resource=name, reason=_gap(listing.lacks)))
+            if self._namespaces is None and listing.is_complete:
+                self._whole_in[resource] = listing.lacks.namespaces
         if not listing.is_complete:
             more = f", about {listing.remaining} more exist" if listing.remaining else ""
             read = f"only {len(listing.members)} were read{more}"
@@ -206,6 +218,15 @@ class _Collector:
         self._blind.append(Blind(resource=name, reason=_reason(error)))
         if not isinstance(error, KubeError):
             self._failure = self._failure or error
+
+
+def _gap(lacks: Partial) -> str:
+    """Say what an archive lacks; a must-gather names a hundred namespaces."""
+    names = sorted(lacks.namespaces)
+    if not names:
+        return lacks.words
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{lacks.words} beyond the namespaces {', '.join(names[:_NAMED])}{more}"
 
 
 def _log_name(key: LogKey) -> str:
