@@ -38,12 +38,21 @@ def read(path: Path) -> format.Archive:
     for _, recognise, take in _LAYOUTS:
         prefix = recognise(names)
         if prefix is not None:
-            return build.build(take(found, prefix), _name(path))
+            taken = take(found, prefix)
+            _say_others(found, names)
+            return build.build(taken, _name(path))
     known = ", ".join(f"a {layout}" for layout, _, _ in _LAYOUTS)
     raise ConfigError(
         f"{path} is no archive that is known here",
         hint=f"give a folder with an archive.yaml in it, or the folder or .tar.gz of one of these: {known}",
     )
+
+
+def _say_others(found: source.Source, names: frozenset[str]) -> None:
+    others = sorted(names - found.taken)
+    if others:
+        such = ", ".join(others[:3])
+        found.left_out.add(f"{len(others)} other files", f"they hold neither objects nor logs of pods, such as {such}")
 
 
 def _name(path: Path) -> str:

@@ -8,7 +8,7 @@ left out, and of a log the end is kept.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -27,7 +27,7 @@ MAX_REASON = 400
 
 _OBJECTS = (".json", ".yaml", ".yml")
 _LOGS = (".log", ".txt")
-_NAMES = ("timestamp", "version", "event-filter.html")
+_NAMES = ("timestamp",)
 
 
 @dataclass(slots=True)
@@ -53,6 +53,8 @@ class Source(Protocol):
     """Files by names with slashes, relative to the archive's top."""
 
     left_out: LeftOut
+    taken: set[str]
+    """What was read."""
 
     def names(self) -> Iterable[str]:
         """Return the names of files that may be objects, logs or marks of a layout."""
@@ -66,14 +68,18 @@ class Folder:
 
     def __init__(self, root: Path) -> None:
         self.left_out = LeftOut()
+        self.taken: set[str] = set()
         self._root = root
         self._room = Room()
-        self._names = [name for name in self._walk(root, "") if is_wanted(name)]
+        self._links: dict[str, str] = {}
+        self._names = frozenset(name for name in self._walk(root, "") if is_wanted(name))
+        say_links(self._links, self._names, self.left_out)
 
     def names(self) -> Iterable[str]:
         return self._names
 
     def read(self, name: str) -> bytes | None:
+        self.taken.add(name)
         try:
             with open(os.open(self._root / name, os.O_RDONLY | os.O_NOFOLLOW), "rb") as stream:
                 size = os.fstat(stream.fileno()).st_size
@@ -97,7 +103,7 @@ class Folder:
             if not self._room.is_name(name, self.left_out):
                 continue
             if entry.is_symlink():
-                self.left_out.add(name, "links are not followed")
+                self._links[name] = os.path.join(os.path.dirname(name), os.readlink(entry.path))
             elif entry.is_dir():
                 yield from self._walk(Path(entry.path), f"{name}/")
             elif entry.is_file():
@@ -135,6 +141,13 @@ class Room:
             return None
         self._bytes += len(content)
         return content
+
+
+def say_links(links: Mapping[str, str], names: Container[str], left_out: LeftOut) -> None:
+    """Note the links that are no second name of a file that is here: none is followed."""
+    for name, target in links.items():
+        if is_wanted(name) and os.path.normpath(target) not in names:
+            left_out.add(name, "it is a link to what is not in the archive, or is no file")
 
 
 def is_wanted(name: str) -> bool:

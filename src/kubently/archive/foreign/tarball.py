@@ -7,6 +7,7 @@ it is unpacked. Links, devices and sparse files are left out; nothing is written
 from __future__ import annotations
 
 import gzip
+import os
 import tarfile
 import zlib
 from collections.abc import Iterable
@@ -30,6 +31,8 @@ class Tarball:
 
     def __init__(self, path: Path) -> None:
         self.left_out = source.LeftOut()
+        self.taken: set[str] = set()
+        self._links: dict[str, str] = {}
         self._room = source.Room()
         self._files: dict[str, bytes] = {}
         try:
@@ -39,11 +42,13 @@ class Tarball:
             raise ConfigError(f"{path} is not a whole .tar.gz: {str(error)[:300]}") from error
         except OSError as error:
             raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+        source.say_links(self._links, self._files, self.left_out)
 
     def names(self) -> Iterable[str]:
         return self._files
 
     def read(self, name: str) -> bytes | None:
+        self.taken.add(name)
         return self._files.get(name)
 
     def _take_all(self, stream: _Bounded) -> None:
@@ -59,8 +64,12 @@ class Tarball:
             return
         if not self._room.is_name(name, self.left_out) or member.isdir():
             return
-        if not member.isreg() or member.issparse():
-            self.left_out.add(name, "links are not followed" if member.islnk() or member.issym() else "it is no file")
+        if member.issym() or member.islnk():
+            # A hard link names its target from the top.
+            folder = os.path.dirname(name) if member.issym() else ""
+            self._links[name] = os.path.join(folder, member.linkname.removeprefix("./"))
+        elif not member.isreg() or member.issparse():
+            self.left_out.add(name, "it is no plain file")
         elif name in self._files:
             self.left_out.add(name, "the archive holds this name twice; the first is taken")
         elif source.is_wanted(name):
