@@ -92,6 +92,7 @@ GROUPS = (
         built_as={"konnectivity-server": "server", "konnectivity-agent": "agent"},
         is_optional=True,
     ),
+    Group("support-bundle", ("support-bundle",), built_as={"support-bundle": "troubleshoot"}, is_optional=True),
 )
 """In the order in which they are built: what the most tests need comes first."""
 
