@@ -52,7 +52,8 @@ def _say_others(found: source.Source, names: frozenset[str]) -> None:
     others = sorted(names - found.taken)
     if others:
         such = ", ".join(others[:3])
-        found.left_out.add(f"{len(others)} other files", f"they hold neither objects nor logs of pods, such as {such}")
+        many = "1 other file" if len(others) == 1 else f"{len(others)} other files"
+        found.left_out.add(many, f"no objects or logs of pods are where such lie: {such}")
 
 
 def _name(path: Path) -> str:

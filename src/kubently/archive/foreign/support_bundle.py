@@ -81,6 +81,8 @@ def read(source: Source, prefix: str) -> Picture:
     failed: set[str] = set()
     for name in sorted(source.names()):
         match name.removeprefix(prefix).split("/") if name.startswith(prefix) else []:
+            case ["version.yaml"]:
+                source.taken.add(name)  # the program's version, not the cluster's
             case ["cluster-info", "cluster_version.json"]:
                 _version(picture, name)
             case [folder, "pods", "logs", namespace, pod, log] if folder == _RESOURCES:
