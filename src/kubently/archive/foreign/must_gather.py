@@ -17,6 +17,7 @@ The core group is written "core". Of most namespaces nothing is gathered, and it
 from __future__ import annotations
 
 import re
+from datetime import UTC
 
 from kubently.archive import format
 from kubently.archive.foreign.picture import Key, Picture
@@ -115,7 +116,7 @@ def _timestamp(picture: Picture, name: str) -> None:
     if match is None:
         return
     try:
-        instant = objects.parse_instant(f"{match[1]}T{match[2]}{match[3]}:{match[4]}")
-    except ValueError:
+        instant = objects.parse_instant(f"{match[1]}T{match[2]}{match[3]}:{match[4]}").astimezone(UTC)
+    except (ValueError, OverflowError):
         return
     picture.captured_at = min(picture.captured_at or instant, instant)

@@ -17,7 +17,7 @@ from kubently.errors import ConfigError
 
 MAX_FILES = 200_000
 MAX_FILE_BYTES = 64 * 1024 * 1024
-MAX_LOG_BYTES = 4 * 1024 * 1024
+MAX_LOG_BYTES = 8 * 1024 * 1024
 """Of a longer log the end is kept."""
 MAX_TOTAL_BYTES = 512 * 1024 * 1024
 """What is kept of all files together."""
@@ -84,8 +84,9 @@ class Folder:
             with open(os.open(self._root / name, os.O_RDONLY | os.O_NOFOLLOW), "rb") as stream:
                 size = os.fstat(stream.fileno()).st_size
                 if is_log(name) and size > MAX_LOG_BYTES:
+                    self.left_out.add(name, f"only its last {MAX_LOG_BYTES} bytes are kept")
                     stream.seek(size - MAX_LOG_BYTES)
-                content = stream.read(limit(name) + 1)
+                content = stream.read(limit(name) + (0 if is_log(name) else 1))
         except OSError as error:
             self.left_out.add(name, f"it cannot be read: {error.strerror}")
             return None

@@ -79,6 +79,8 @@ class Tarball:
         if member.size > source.limit(name) and not source.is_log(name):
             self.left_out.add(name, f"it is larger than {source.limit(name)} bytes")
             return
+        if member.size > source.limit(name):
+            self.left_out.add(name, f"only its last {source.limit(name)} bytes are kept")
         content = members.extractfile(member)
         if content is None:
             return
