@@ -410,6 +410,9 @@ class ApiSettings:
     tunnel_end: str = "socket"
     """``KUBENTLY_TUNNEL_END``: socket (executors' WebSockets are taken over from the HTTP server, at a fraction of the
     memory and CPU) or asgi (they are not; for comparison)."""
+    analyzers: tuple[Path, ...] = ()
+    """``KUBENTLY_ANALYZERS``: paths, separated by ':', of files (or folders of them) that declare analyzers of your own;
+    those of installed packages are found by themselves. Wrong: no start."""
     peer_listen: tuple[str, int] | None = None
     """``KUBENTLY_PEER_LISTEN``: host:port for the other replicas (mutual TLS, not for Service or Ingress); with it, a
     cluster whose executor is connected to another replica is reached through that one. Empty for a single process."""
@@ -456,6 +459,7 @@ class ApiSettings:
             hosts=tuple(h.strip().lower() for h in environ.get("KUBENTLY_HOSTS", "").split(",") if h.strip()),
             limits=LimitSettings.from_env(environ),
             tunnel_end=_choice(environ, "KUBENTLY_TUNNEL_END", ("socket", "asgi")),
+            analyzers=tuple(Path(part) for part in environ.get("KUBENTLY_ANALYZERS", "").split(":") if part.strip()),
             peer_listen=_address("KUBENTLY_PEER_LISTEN", peers)
             if (peers := environ.get("KUBENTLY_PEER_LISTEN"))
             else None,

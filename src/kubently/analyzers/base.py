@@ -60,6 +60,8 @@ class Analyzer:
     run: Callable[[Snapshot], Iterator[Finding]]
     needs_logs: bool = False
     """Whether it reads logs of failing containers."""
+    is_own: bool = False
+    """Whether it is not Kubently's: it may raise, which then stands in the coverage."""
 
     @property
     def codes(self) -> tuple[str, ...]:

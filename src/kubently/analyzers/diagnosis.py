@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from kubently.analyzers import changes, rank, reasons, remedies
-from kubently.analyzers.base import Analyzer, Condition
+from kubently.analyzers.base import Analyzer, Condition, clean
 from kubently.analyzers.snapshot import Snapshot
 from kubently.schema.findings import Blind, Coverage, Finding, Severity
+
+MOST_OWN = 1000
+"""Findings of one analyzer that is not Kubently's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +27,12 @@ class Report:
 
 def diagnose(snapshot: Snapshot, analyzers: Sequence[Analyzer]) -> Report:
     """Run every analyzer, fold symptoms into causes, order what remains."""
-    found = [finding for item in analyzers for finding in item.run(snapshot)]
+    failures: list[Blind] = []
+    found = [finding for item in analyzers for finding in _run(item, snapshot, failures)]
     ranked = rank.rank(snapshot, found, {condition.code: condition for condition in catalogue_of(analyzers)})
     severities = {finding.id: finding.severity for finding in found}
     told = tuple(_told(snapshot, finding, severities[finding.id], ranked) for finding in ranked.findings)
-    return Report(told, ranked.symptoms, _coverage(snapshot, analyzers))
+    return Report(told, ranked.symptoms, _coverage(snapshot, analyzers, failures))
 
 
 def _told(snapshot: Snapshot, finding: Finding, own: Severity, ranked: rank.Ranked) -> Finding:
@@ -46,7 +50,24 @@ def catalogue_of(analyzers: Iterable[Analyzer]) -> tuple[Condition, ...]:
     return tuple(conditions[code] for code in sorted(conditions))
 
 
-def _coverage(snapshot: Snapshot, analyzers: Sequence[Analyzer]) -> Coverage:
+def _run(item: Analyzer, snapshot: Snapshot, failures: list[Blind]) -> Iterator[Finding]:
+    """Run one analyzer; what somebody else's could not do is noted, and stops nobody."""
+    if not item.is_own:
+        yield from item.run(snapshot)
+        return
+    try:
+        for number, found in enumerate(item.run(snapshot)):
+            if found.code not in item.codes:
+                raise ValueError(f"it reports {clean(found.code, limit=100)}, which is not among its conditions")
+            if number >= MOST_OWN:
+                raise ValueError(f"it reports more than {MOST_OWN} findings; the rest is left out")
+            yield found
+    except Exception as error:  # it is somebody else's code
+        reason = clean(str(error), limit=400) or type(error).__name__
+        failures.append(Blind(resource=f"analyzer {item.id}", reason=reason))
+
+
+def _coverage(snapshot: Snapshot, analyzers: Sequence[Analyzer], failures: Sequence[Blind]) -> Coverage:
     known = {gap.resource for gap in snapshot.blind}
     needed = {resource for item in analyzers for resource in item.needs}
     unread = sorted(str(item) for item in needed if item not in snapshot.resources and not item.is_addon)
@@ -55,5 +76,5 @@ def _coverage(snapshot: Snapshot, analyzers: Sequence[Analyzer]) -> Coverage:
         objects=sum(len(members) for members in snapshot.resources.values()),
         resources=tuple(sorted(str(resource) for resource in snapshot.resources)),
         analyzers=tuple(item.id for item in analyzers),
-        blind=(*snapshot.blind, *gaps),
+        blind=(*snapshot.blind, *gaps, *failures),
     )

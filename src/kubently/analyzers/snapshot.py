@@ -72,16 +72,20 @@ class Snapshot:
         logs: Mapping[LogKey, str] | None = None,
         blind: Iterable[Blind] = (),
         namespaces: Iterable[str] | None = None,
+        extra: Iterable[Resource] = (),
     ) -> Snapshot:
         """Make a snapshot from loose objects, as an archive holds them.
 
-        Every known resource counts as read except those that *blind* names; kinds that no analyzer reads are dropped.
+        Every known resource counts as read except those that *blind* names; kinds that no analyzer reads are dropped,
+        unless *extra* names them.
         """
+        others = {(item.group, item.kind): item for item in extra}
         gaps = tuple(blind)
         unread = {gap.resource for gap in gaps}
         found: dict[Resource, list[KubeObject]] = {item: [] for item in RESOURCES if str(item) not in unread}
         for member in members:
-            resource = resource_of(objects.group(member), objects.kind(member))
+            kind = (objects.group(member), objects.kind(member))
+            resource = resource_of(*kind) or others.get(kind)
             if resource is not None and isinstance(member, Mapping):
                 found.setdefault(resource, []).append(member)
         return cls(found, read_at, logs or {}, gaps, None if namespaces is None else frozenset(namespaces))

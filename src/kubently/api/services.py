@@ -42,6 +42,7 @@ from kubently.broker import (
     Policies,
     narrowing,
     open_auditing,
+    own_analyzers,
 )
 from kubently.errors import KubentlyError, StoreUnavailableError
 from kubently.fleet import Fleet, Peers, Registry, joined, new_name
@@ -182,7 +183,7 @@ async def open_services(settings: ApiSettings, *, store: Store | None = None) ->
                 commands=commands,
                 admission=admission,
                 kubernetes=kubernetes,
-                diagnoses=Diagnoses(fleet, admission, audit),
+                diagnoses=Diagnoses(fleet, admission, audit, own_analyzers.load(settings.analyzers)),
                 policies=Policies(fleet, admission),
                 metrics=metrics,
                 listener=Listener(),

@@ -1,6 +1,6 @@
 """The rules around one request to a cluster."""
 
-from kubently.broker import fanout, narrowing
+from kubently.broker import fanout, narrowing, own_analyzers
 from kubently.broker.admission import Admission
 from kubently.broker.audit import Audit
 from kubently.broker.auditing import Auditing, open_auditing
@@ -27,4 +27,5 @@ __all__ = [
     "narrowing",
     "new_request_id",
     "open_auditing",
+    "own_analyzers",
 ]

@@ -24,7 +24,14 @@ TIMEOUT = 60.0
 class Diagnoses:
     """Diagnoses clusters through their tunnels."""
 
-    def __init__(self, fleet: Fleet, admission: Admission, audit: Audit) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        admission: Admission,
+        audit: Audit,
+        chosen: tuple[analyzers.Analyzer, ...] = analyzers.ANALYZERS,
+    ) -> None:
+        self._analyzers = chosen
         self._admission = admission
         self._audit = audit
         self._fleet = fleet
@@ -56,7 +63,7 @@ class Diagnoses:
             ) as client:
                 snapshot = await kubeclient.collect(
                     kubeclient.KubeClient(client),
-                    analyzers=analyzers.ANALYZERS,
+                    analyzers=self._analyzers,
                     now=datetime.now(UTC),
                     namespaces=wanted,
                     timeout=TIMEOUT,
@@ -64,7 +71,7 @@ class Diagnoses:
         except httpx.TransportError as error:
             raise ExecutorOfflineError(f"{cluster} broke off while it was read: {error}") from error
         # Analysing a large cluster takes CPU, not I/O: in a thread the other requests of this process go on.
-        report = await anyio.to_thread.run_sync(analyzers.diagnose, snapshot)
+        report = await anyio.to_thread.run_sync(analyzers.diagnose, snapshot, self._analyzers)
         return Diagnosis(
             cluster=cluster,
             read_at=snapshot.read_at,

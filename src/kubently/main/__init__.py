@@ -13,6 +13,7 @@ root.lazy = {
     "up": ("kubently.main.up:up", "Run everything on this machine and diagnose it."),
     **root.lazy,
     "snapshot": ("kubently.main.snapshot:snapshot", "Keep a cluster's picture as an archive."),
+    "analyzers": ("kubently.main.analyzers:analyzers_group", "Write and try analyzers of your own."),
     "api": ("kubently.main.servers:api", "Run the control plane."),
     "executor": ("kubently.main.servers:executor", "Run the executor of one cluster."),
 }

@@ -95,6 +95,7 @@ SAMPLES: dict[str, Any] = {
     "api.extraVolumes": [{"name": "v", "emptyDir": {}}],
     "api.oidc.issuer": "https://other",
     "api.oidc.roles": {"groups": {"sre": {"role": "viewer"}}},
+    "api.analyzers": {"acme.yaml": "analyzers: []"},
     "api.audit.size": "1Gi",
     "ingress.className": "nginx",
     "ingress.controller": "haproxy",

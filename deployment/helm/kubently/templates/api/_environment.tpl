@@ -62,6 +62,9 @@ KUBENTLY_OIDC_CLIENT_ID: {{ .clientId | quote }}
 KUBENTLY_OIDC_ROLES_FILE: /etc/kubently/roles/roles.yaml
 {{- end }}
 {{- end }}
+{{- if .Values.api.analyzers }}
+KUBENTLY_ANALYZERS: /etc/kubently/analyzers
+{{- end }}
 {{- include "kubently.proxyEnv" . }}
 {{- end -}}
 
