@@ -114,14 +114,14 @@ def _names(pod: objects.KubeObject, field: str) -> list[str]:
 
 
 def _content(archive: format.Archive, pod: objects.KubeObject, container: str, *, previous: bool) -> bytes:
-    """Return the log of a container; the last one that ended stands in for one that waits to start again."""
+    """Return the log of a container; of one that waits to start again, the present log is that of the last run."""
     own = archive.logs.get(format.LogKey(objects.namespace(pod), objects.name(pod), container, previous))
     if archive.layout and own is not None:
         # Another program's files may lack what kubelet goes by; that it got this log proves that there was one.
         return own
-    ended = _check_state(pod, container, previous=previous)
+    ended = _check_state(pod, container, previous=previous, by_id=not archive.layout)
     namespace, name = objects.namespace(pod), objects.name(pod)
-    wanted = [previous] if not ended else [False, True]
+    wanted = [previous, not previous] if ended else [previous]
     for choice in wanted:
         content = archive.logs.get(format.LogKey(namespace, name, container, choice))
         if content is not None:
@@ -131,10 +131,11 @@ def _content(archive: format.Archive, pod: objects.KubeObject, container: str, *
     raise answers.RefusedError(404, "NotFound", message, details={"name": name, "kind": "pods"})
 
 
-def _check_state(pod: objects.KubeObject, container: str, *, previous: bool) -> bool:
+def _check_state(pod: objects.KubeObject, container: str, *, previous: bool, by_id: bool) -> bool:
     """Say whether the log is that of a container that has ended and not begun anew.
 
-    Raises RefusedError with kubelet's words where a node would have no log.
+    With *by_id* it must have ended with a containerID, as for kubelet. Raises RefusedError with kubelet's words where
+    a node would have no log.
     """
     name = objects.name(pod)
     statuses = [
@@ -145,13 +146,15 @@ def _check_state(pod: objects.KubeObject, container: str, *, previous: bool) -> 
     ]
     if not statuses:
         raise answers.bad_request(f'container "{container}" in pod "{name}" is not available')
-    has_last = bool(objects.text(statuses[0], "lastState", "terminated", "containerID"))
+    last = objects.mapping(statuses[0], "lastState", "terminated")
+    has_last = bool(objects.text(last, "containerID") if by_id else last)
     state = objects.mapping(statuses[0], "state")
+    has_begun = "running" in state or bool(objects.text(state, "terminated", "containerID"))
     if previous:
         if not has_last:
             raise answers.bad_request(f'previous terminated container "{container}" in pod "{name}" not found')
-        return False
-    if "running" in state or objects.text(state, "terminated", "containerID"):
+        return not has_begun
+    if has_begun:
         return False
     if has_last:
         return True

@@ -95,6 +95,19 @@ class Cluster:
         return [item for item in self.items if resource_of(objects.group(item), objects.kind(item)) == resource]
 
     @property
+    def present_logs(self) -> dict[LogKey, str]:
+        """What nodes give of a container: of one that waits to start again, the log of its last run."""
+        return {key: text for key, text in self.logs.items() if not key.previous or self._waits(key)}
+
+    def _waits(self, key: LogKey) -> bool:
+        return any(
+            "waiting" in objects.mapping(status, "state")
+            for pod in self.of("pods", key.namespace)
+            for status in objects.container_statuses(pod)
+            if (objects.name(pod), objects.text(status, "name")) == (key.pod, key.container)
+        )
+
+    @property
     def addons(self) -> list[Resource]:
         """The resources that definitions make."""
         return [resource for resource in RESOURCES if resource.is_addon and self.all_of(resource)]
@@ -191,13 +204,12 @@ def cluster_info(root: Path, cluster: Cluster) -> Path:
         for name in DUMPED:
             resource = BY_NAME[name]
             _json(root / namespace / f"{resource.plural}.json", _list(resource, cluster.of(name, namespace)))
-    for key, text in cluster.logs.items():
-        if not key.previous:
-            words = f"logs for container {key.container} of pod {key.namespace}/{key.pod} ====\n"
-            place = root / key.namespace / key.pod / "logs.txt"
-            place.parent.mkdir(exist_ok=True)
-            with place.open("a") as file:
-                file.write(f"==== START {words}{text}==== END {words}")
+    for key, text in cluster.present_logs.items():
+        words = f"logs for container {key.container} of pod {key.namespace}/{key.pod} ====\n"
+        place = root / key.namespace / key.pod / "logs.txt"
+        place.parent.mkdir(exist_ok=True)
+        with place.open("a") as file:
+            file.write(f"==== START {words}{text}==== END {words}")
     return root
 
 

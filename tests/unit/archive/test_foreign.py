@@ -52,7 +52,7 @@ def original(cluster: Cluster, layout: str) -> Snapshot:
     items = [item for resource in carried for item in cluster.all_of(resource)]
     blind = [Blind(resource=str(resource), reason="not carried") for resource in RESOURCES if resource not in carried]
     whole = Snapshot.of(items, read_at=cluster.read_at, blind=blind)
-    logs = {key: text for key, text in cluster.logs.items() if layout != "cluster-info dump" or not key.previous}
+    logs = cluster.present_logs if layout == "cluster-info dump" else cluster.logs
     return Snapshot(whole.resources, cluster.read_at, logs, tuple(blind), whole_in=_whole_in(cluster, carried, layout))
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from kubently.archive import format
@@ -148,3 +150,26 @@ def test_a_container_must_be_chosen_among_several() -> None:
 
     with pytest.raises(RefusedError, match=r"choose one of: \[init main side\]"):
         get(archive(item), PATH)
+
+
+@pytest.mark.parametrize("previous", ["", "&previous=true"])
+@pytest.mark.parametrize("kept", [True, False])
+def test_of_a_container_that_waits_both_logs_are_those_of_its_last_run(kept: bool, previous: str) -> None:
+    """As on a node; whichever of the two somebody collected stands for both."""
+    last = {"terminated": {"containerID": "containerd://1", "exitCode": 1}}
+    waiting = {"name": "main", "state": {"waiting": {}}, "lastState": last}
+    logs = {format.LogKey("shop", "web", "main", previous=kept): b"the last words\n"}
+    found = archive(pod("web", containerStatuses=[waiting]), logs=logs)
+
+    answer = get(found, f"{PATH}?container=main{previous}")
+
+    assert body(answer) == b"the last words\n"
+
+
+def test_a_log_of_another_program_is_served_whatever_the_status_lacks() -> None:
+    logs = {format.LogKey("shop", "web", "main", previous=True): b"before\n"}
+    found = dataclasses.replace(archive(pod("web"), logs=logs), layout="bundle")
+
+    answer = get(found, f"{PATH}?previous=true")
+
+    assert body(answer) == b"before\n"
