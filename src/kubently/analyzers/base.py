@@ -120,9 +120,9 @@ def finding_id(code: str, at_fault: ResourceRef, key: str = "") -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
-def quote(source: str, words: str) -> Evidence:
-    """Quote the cluster's own words."""
-    return Evidence(source=clean(source, limit=300), quote=clean(words))
+def quote(source: str, words: str, *, limit: int = QUOTE_LIMIT) -> Evidence:
+    """Quote the cluster's own words, as far as *limit* characters go."""
+    return Evidence(source=clean(source, limit=300), quote=clean(words, limit=limit))
 
 
 # ECMA-48: CSI and OSC sequences, then other two-byte escapes.

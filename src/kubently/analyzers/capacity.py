@@ -48,7 +48,7 @@ _VERSION = re.compile(r"v1\.(\d{1,3})\b")
 def quotas(snapshot: Snapshot) -> Iterator[Finding]:
     """Report quotas with nothing left, where nobody was refused yet."""
     for quota in snapshot.members(RESOURCE_QUOTAS):
-        full = [name for name in sorted(objects.mapping(quota, "status", "hard")) if _is_full(quota, name)]
+        full = sorted(name for name in map(str, objects.mapping(quota, "status", "hard")) if _is_full(quota, name))
         # Where somebody is refused already, that is the finding.
         if full and not any(map(_is_short, snapshot.members(REPLICA_SETS, objects.namespace(quota)))):
             ref = objects.ref(quota)

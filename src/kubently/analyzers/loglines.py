@@ -1,19 +1,32 @@
-"""Finds the line of a log that says why a process ended."""
+"""Finds in a log what says why a process ended: stack traces kept whole, what is said again and again said once."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from kubently.analyzers.base import clean
+from kubently.analyzers.base import clean, quote
+from kubently.schema.findings import Evidence
+
+LIMIT = 4000
+"""Characters of a log in one piece of evidence: a stack trace is quoted whole, as far as it fits."""
 
 _READ_CHARS = 200_000
 _READ_LINES = 400
 _LINE = 500
-_EXCERPT_LINES = 12
+_EXCERPT_ENTRIES = 12
+_TRACE_LINES = 60
+"""Of a longer trace the middle is left out: its beginning names the exception, its end where it began."""
 
 _TIME = re.compile(r"^\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?\]?\s{1,8}")
 _TRACEBACK = re.compile(r"^\s*Traceback \(most recent call last\):")
-_FRAME = re.compile(r"^(?:\s|Traceback|During handling|The above exception)")
+_CHAINED = re.compile(r"^(?:During handling of the above|The above exception was)")
+_CAUSED_BY = re.compile(r"^\s*Caused by: ")
+_CONTINUES = re.compile(r"^(?:\s+\S|Caused by: |Suppressed: |\.\.\. \d{1,6} more)")
+_GO_TRACE = re.compile(r"^(?:goroutine \d|created by |\[signal |exit status \d|[\w./*()\[\]{}-]{1,300}\(.{0,300}\)$)")
+_PANIC = re.compile(r"^(?:panic|fatal error): ")
 _FATAL = re.compile(
     r"^panic: |^fatal error: |\bFATAL\b|\bCRITICAL\b|^Exception in thread|^Unhandled exception|"
     r"Uncaught \w*(?:Error|Exception)|"
@@ -26,27 +39,83 @@ _ERROR = re.compile(
     r"\[emerg\]|\bE\d{4} \d\d:|^\S*(?:Error|Exception)\b",
     re.IGNORECASE,
 )
+# What differs between two lines that say the same: in this order, since an address holds numbers.
+_VARIABLE = re.compile(
+    r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b|\b(?:0x)?[0-9a-f]*\d[0-9a-f]{6,}\b|\"[^\"]{0,200}\"|'[^']{0,200}'|"
+    r"\d{1,12}(?:[.:]\d{1,12}){0,8}",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What a program said at once: a line, or a line with its stack trace."""
+
+    lines: tuple[str, ...]
+
+    @property
+    def head(self) -> str:
+        return self.lines[0]
+
+    @property
+    def template(self) -> str:
+        """The same for entries that differ in times, numbers, addresses and quoted names only."""
+        return _VARIABLE.sub("#", _TIME.sub("", f"{self.head}\n{self.cause if len(self.lines) > 1 else ''}"))
+
+    @property
+    def is_python(self) -> bool:
+        return any(map(_TRACEBACK.search, self.lines))
+
+    @property
+    def cause(self) -> str:
+        """The line that names the last cause: the exception under Python's traceback, Java's deepest one."""
+        if self.is_python:
+            return next((line for line in reversed(self.lines) if not line[:1].isspace()), self.head)
+        deepest = next((line for line in reversed(self.lines) if _CAUSED_BY.search(line)), self.head)
+        return _CAUSED_BY.sub("", deepest)
 
 
 def cause_line(log: str) -> str:
     """Return the line that most likely says why the process ended, without its time; empty if none speaks of an error.
 
-    In order: the exception under the last Python traceback, the last line that calls itself fatal, the first line
-    of the last fifty that speaks of an error.
+    In order: the last Python traceback, the last entry that calls itself fatal, the first of the last fifty that speaks
+    of an error. Of a stack trace it is the exception, of a chain of causes the last one.
     """
-    lines = _lines(log)
-    index = _cause(lines)
-    return _TIME.sub("", lines[index].strip()) if index is not None else ""
+    entries = _entries(_lines(log))
+    index = _cause(entries)
+    return _TIME.sub("", entries[index].cause.strip()) if index is not None else ""
 
 
 def excerpt(log: str) -> str:
-    """Return the lines around `cause_line`, or the last ones, for evidence."""
-    lines = _lines(log)
-    index = _cause(lines)
-    if index is None:
-        return "\n".join(lines[-_EXCERPT_LINES:])
-    begin = _traceback_begin(lines, index)
-    return "\n".join(lines[begin : max(index + 1, begin + _EXCERPT_LINES)])
+    """Return what `cause_line` is about, whole, and what was said after it; or else what was said last.
+
+    What was said several times, but for numbers, times, addresses and names, stands there once, with how often.
+    """
+    entries = _entries(_lines(log))
+    index = _cause(entries)
+    told = entries[index:] if index is not None else entries
+    counts = Counter(entry.template for entry in entries)
+    # The newest of what is said again and again, at its place.
+    newest = {entry.template: entry for entry in told}
+    chosen = list(newest.values())
+    if index is not None:
+        first = newest.pop(entries[index].template)
+        chosen = [first, *newest.values()][:_EXCERPT_ENTRIES]
+    return "\n".join(_shown(entry, counts[entry.template]) for entry in chosen[-_EXCERPT_ENTRIES:])
+
+
+def log_quote(source: str, words: str) -> Evidence:
+    """Quote a log, which may be longer than other quotes."""
+    return quote(source, words, limit=LIMIT)
+
+
+def _shown(entry: _Entry, count: int) -> str:
+    lines = entry.lines
+    if len(lines) > _TRACE_LINES:
+        half = _TRACE_LINES // 2
+        lines = (*lines[:half], f"    ... {len(lines) - 2 * half} lines ...", *lines[-half:])
+    again = f" ({count} times)" if count > 1 else ""
+    return "\n".join((f"{lines[0]}{again}", *lines[1:]))
 
 
 def _lines(log: str) -> list[str]:
@@ -54,29 +123,37 @@ def _lines(log: str) -> list[str]:
     return [line for line in cleaned if line]
 
 
-def _cause(lines: list[str]) -> int | None:
-    tracebacks = [index for index, line in enumerate(lines) if _TRACEBACK.search(line)]
+def _entries(lines: Sequence[str]) -> list[_Entry]:
+    """Put lines together that belong together."""
+    groups: list[list[str]] = []
+    for line in lines:
+        if groups and _belongs(groups[-1], line):
+            groups[-1].append(line)
+        else:
+            groups.append([line])
+    return [_Entry(tuple(group)) for group in groups]
+
+
+def _belongs(entry: Sequence[str], line: str) -> bool:
+    """Say whether a line goes on with what an entry says."""
+    if _CONTINUES.search(line) or _CHAINED.search(line):
+        return True
+    if _TRACEBACK.search(line):
+        return bool(_CHAINED.search(entry[-1]))
+    if _PANIC.search(entry[0]) and _GO_TRACE.search(line):
+        return True
+    # The exception stands under the frames of Python's traceback, not indented.
+    last = next((index for index in range(len(entry) - 1, -1, -1) if _TRACEBACK.search(entry[index])), None)
+    return last is not None and all(frame[:1].isspace() for frame in entry[last + 1 :])
+
+
+def _cause(entries: Sequence[_Entry]) -> int | None:
+    tracebacks = [index for index, entry in enumerate(entries) if entry.is_python]
     if tracebacks:
-        return _exception_after(lines, tracebacks[-1])
-    fatal = [index for index, line in enumerate(lines) if _FATAL.search(line)]
+        return tracebacks[-1]
+    fatal = [index for index, entry in enumerate(entries) if _FATAL.search(entry.head)]
     if fatal:
         return fatal[-1]
-    first = max(len(lines) - 50, 0)
-    errors = (index for index in range(first, len(lines)) if _ERROR.search(lines[index]))
+    first = max(len(entries) - 50, 0)
+    errors = (index for index in range(first, len(entries)) if any(map(_ERROR.search, entries[index].lines)))
     return next(errors, None)
-
-
-def _exception_after(lines: list[str], traceback: int) -> int:
-    """Return the first line after a Python traceback's frames: the exception."""
-    after = (index for index in range(traceback + 1, len(lines)) if not _FRAME.search(lines[index]))
-    return next(after, len(lines) - 1)
-
-
-def _traceback_begin(lines: list[str], cause: int) -> int:
-    """Return where the traceback begins that *cause* ends, or *cause* if it ends none; of long ones only the end."""
-    for index in range(cause - 1, max(cause - _EXCERPT_LINES, -1), -1):
-        if not _FRAME.search(lines[index]):
-            break
-        if _TRACEBACK.search(lines[index]):
-            return index
-    return cause

@@ -88,9 +88,8 @@ def _log_evidence(snapshot: Snapshot, container: Container) -> Iterator[Evidence
     """Quote what the running program says about an error: often the dependency that it waits for."""
     for key in snapshot.logs_like(container.pod, container.name):
         if not key.previous and loglines.cause_line(snapshot.logs[key]):
-            yield quote(
-                f"log {key.namespace}/{key.pod} container {key.container}", loglines.excerpt(snapshot.logs[key])
-            )
+            source = f"log {key.namespace}/{key.pod} container {key.container}"
+            yield loglines.log_quote(source, loglines.excerpt(snapshot.logs[key]))
 
 
 def newest_failure(snapshot: Snapshot, container: Container, kind: ProbeKind) -> Event | None:

@@ -240,7 +240,7 @@ def _crash_case(snapshot: Snapshot, container: Container, ended: Termination) ->
     excerpt = loglines.excerpt(log)
     evidence = [_termination_evidence(container, ended)]
     if excerpt:
-        evidence.append(quote(place, excerpt))
+        evidence.append(loglines.log_quote(place, excerpt))
     if explained:
         evidence.append(quote(f"exit code {ended.exit_code}", explained))
     return Case(

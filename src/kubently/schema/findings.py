@@ -50,7 +50,7 @@ class Evidence(Frozen):
     source: str
     """Where: an object and field path ("pod shop/web-1 status.containerStatuses[0].state.waiting"), an event, a log."""
     quote: str
-    """The words or values found there, shortened to 1,000 characters."""
+    """The words or values found there, shortened to 1,000 characters, of a log to 4,000."""
 
 
 class Confidence(StrEnum):
@@ -101,6 +101,75 @@ class Finding(Frozen):
     """Ids of findings that this one explains."""
     affects: tuple[ResourceRef, ...] = ()
     """Services and Ingresses that depend on the object at fault."""
+    first_seen: datetime | None = None
+    """When it was first seen, where continuous diagnosis keeps a history; null where it does not, or not yet."""
+
+
+class FindingRecord(Frozen):
+    """What the history of continuous diagnosis keeps of one finding of one cluster. Instants are the API's clock."""
+
+    cluster: str
+    id: str
+    code: str
+    severity: Severity
+    """The last that it had."""
+    title: str
+    objects: tuple[ResourceRef, ...]
+    """The object at fault first; at most ten."""
+    explained_by: str = ""
+    """Id of the finding of which it was a symptom when last seen; empty for a cause."""
+    first_seen: datetime
+    began_at: datetime
+    """When it was seen again after it had been resolved; `first_seen` where it never was."""
+    last_seen: datetime
+    resolved_at: datetime | None = None
+    """When it was first absent, of those that stayed away; null while it is open."""
+    recurrences: int = 0
+    """How often it came back after it had been resolved."""
+
+
+class FindingState(StrEnum):
+    """Which findings of a history are asked for."""
+
+    OPEN = "open"
+    RESOLVED = "resolved"
+    ALL = "all"
+
+
+class ClusterHistory(Frozen):
+    """How well the history of one cluster is known: nothing open is an answer only together with this."""
+
+    cluster: str
+    is_on: bool
+    """Whether this cluster is to be diagnosed continuously."""
+    unbroken_since: datetime | None = None
+    """Since when it was diagnosed without a gap of over an hour; null where it never was."""
+    analysed_at: datetime | None = None
+    """When it was last diagnosed: nothing is known of the time after."""
+    not_seen: tuple[str, ...] = ()
+    """What that diagnosis could not read."""
+    not_kept: int = 0
+    """Open findings beyond those that are kept."""
+
+
+class FindingsPage(Frozen):
+    """Findings of the histories that the caller may see."""
+
+    findings: tuple[FindingRecord, ...]
+    """Open ones first, the worst first, then those resolved, the last first."""
+    clusters: tuple[ClusterHistory, ...]
+
+
+class Since(Frozen):
+    """How a diagnosis differs from an earlier instant, by the cluster's history."""
+
+    since: datetime
+    history: ClusterHistory
+    """Before its `unbroken_since` nothing is known for sure."""
+    new: tuple[str, ...]
+    """Ids of the findings that began since."""
+    resolved: tuple[FindingRecord, ...]
+    """Those that were resolved since and are not among the findings now."""
 
 
 class Blind(Frozen):
@@ -133,6 +202,8 @@ class Diagnosis(Frozen):
     coverage: Coverage
     seconds: float = Field(default=0.0)
     """Time spent collecting and analysing."""
+    since: Since | None = None
+    """Where the request names an instant."""
 
 
 class DiagnosisRequest(Frozen):
@@ -143,6 +214,8 @@ class DiagnosisRequest(Frozen):
     all: bool = False
     namespace: str = ""
     """Only this namespace; empty for all."""
+    since: datetime | None = None
+    """Also say what is new and what was resolved since, by the history of continuous diagnosis."""
 
 
 class ClusterDiagnosis(Frozen):
