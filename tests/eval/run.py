@@ -21,7 +21,8 @@ from tests.testbed.cluster import Cluster
 
 FAULTY, HEALTHY = "faulty", "healthy"
 _READER = "kubently:executor"
-_PLACEHOLDER = re.compile(r"\b(?:TAG|SIZE|KEY|VALUE|AMOUNT|RESOURCE)\b")
+_NOT_DRY = re.compile(r"\b(?:TAG|SIZE|KEY|VALUE|AMOUNT|RESOURCE)\b|^kubectl rollout restart ")
+"""Commands with words to be replaced, and one that knows no dry run."""
 SETTLE = 75.0
 """Seconds until what does not go forward counts as a fault."""
 
@@ -68,7 +69,7 @@ def evaluate(folder: Path, scenarios: Sequence[Scenario]) -> Result:
         whole = _diagnose(fleet, FAULTY, "")
         well = _diagnose(fleet, HEALTHY, "")
         commands = sorted({line for finding in whole.findings if finding.remedy for line in finding.remedy.commands})
-        ready = [shlex.split(line)[1:] for line in commands if not _PLACEHOLDER.search(line)]
+        ready = [shlex.split(line)[1:] for line in commands if not _NOT_DRY.search(line)]
         refused = tuple(filter(None, (_refusal(faulty, words) for words in ready)))
     told = {(finding.code, str(finding.objects[0])) for finding in whole.findings}
     seen = sum((s.code, s.at_fault.format(ns=app.namespace)) in told for s, app in zip(scenarios, broken, strict=True))
