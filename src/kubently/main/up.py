@@ -49,6 +49,7 @@ class Member:
     kubeconfig: Path
     context: str
     labels: dict[str, str]
+    is_archived: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +177,9 @@ async def _running(options: Options) -> AsyncIterator[Running]:
         async with anyio.create_task_group() as tasks:
             stopped = anyio.Event()
             for member in members:
+                if member.is_archived:
+                    # Its id is a file's name, and the next "support-bundle" may well be of another cluster.
+                    await serving.services.fleet.reset(member.cluster)
                 token = await _executor_token(serving, member.cluster)
                 tasks.start_soon(_run_executor, _executor_settings(member, url, ca, token, options.state), stopped)
             yield Running(serving, url, api_key, ca, tuple(members))
@@ -221,7 +225,7 @@ async def _serve_archive(
     _write_private(path, json.dumps(_kubeconfig([(cluster, f"https://{_HOST}:{port}")], authority.cert, token)))
     if loaded.layout:
         _say_what_is_left_out(cluster, loaded, path.with_suffix(".left-out.txt"))
-    return Member(cluster, path, "", dict(loaded.labels))
+    return Member(cluster, path, "", dict(loaded.labels), is_archived=True)
 
 
 def _cluster_id(name: str) -> ClusterId:
@@ -327,8 +331,10 @@ def _say_what_next(fleet: Running, state: Path) -> None:
 
 def _say_what_is_left_out(cluster: ClusterId, loaded: archive.Archive, path: Path) -> None:
     objects = sum(map(len, loaded.by_type.values()))
-    held = f"{cluster}: a {loaded.title}: {objects} objects, {len(loaded.logs)} logs"
+    logs = "1 log" if len(loaded.logs) == 1 else f"{len(loaded.logs)} logs"
+    held = f"{cluster}: a {loaded.title}: {objects} objects, {logs}"
     if not loaded.left_out_count:
+        path.unlink(missing_ok=True)
         click.echo(held, err=True)
         return
     more = loaded.left_out_count - len(loaded.left_out)

@@ -295,7 +295,7 @@ class Memory:
         return self._files.get(name)
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(st.dictionaries(FILES, DOCUMENTS, max_size=4))
 def test_whatever_the_files_hold_is_served_or_left_out(files: dict[str, Any]) -> None:
     from_memory = Memory({name: json.dumps(content).encode() for name, content in files.items()})
