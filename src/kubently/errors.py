@@ -23,6 +23,7 @@
     │   ├── ClusterNotFoundError
     │   ├── ClusterConflictError
     │   ├── ExecutorOfflineError
+    │   ├── NotWatchedError
     │   ├── ApiDrainingError
     │   └── TooManyExecutorsError
     ├── TunnelError
@@ -217,6 +218,12 @@ class ExecutorOfflineError(FleetError):
 
     code = "executor-offline"
     retryable = True
+
+
+class NotWatchedError(FleetError):
+    """There is no history of the cluster: continuous diagnosis is off for it, or only begins."""
+
+    code = "not-watched"
 
 
 class ApiDrainingError(FleetError):

@@ -365,6 +365,61 @@ class AuditSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ContinuousSettings:
+    """Continuous diagnosis: which clusters, how often, what is kept and who is told."""
+
+    clusters: str = "off"
+    """``KUBENTLY_CONTINUOUS``: which clusters are diagnosed continuously: off, all, or a label selector (env=prod).
+    Each costs one watch a resource on its API server, and memory here for its objects."""
+    interval: float = 10.0
+    """``KUBENTLY_CONTINUOUS_INTERVAL``: seconds between two analyses of a cluster that changes; ten times as long as
+    one takes, where that is more."""
+    resolve_after: float = 120.0
+    """``KUBENTLY_FINDINGS_RESOLVE_AFTER``: seconds that a finding must be absent to be resolved."""
+    keep: float = 30 * 86400.0
+    """``KUBENTLY_FINDINGS_KEEP``: seconds for which resolved findings are kept."""
+    webhooks: tuple[str, ...] = field(default=(), repr=False)
+    """``KUBENTLY_FINDINGS_WEBHOOKS``: URLs, comma-separated, that are told of findings as CloudEvents; https, or http
+    within a network that is trusted."""
+    webhook_secret: str = field(default="", repr=False)
+    """``KUBENTLY_FINDINGS_WEBHOOK_SECRET`` or the content of ``KUBENTLY_FINDINGS_WEBHOOK_SECRET_FILE``: key of their
+    signatures (Standard Webhooks): whsec_ and 24 to 64 bytes in base64. Needed with webhooks."""
+    webhook_severity: str = "degraded"
+    """``KUBENTLY_FINDINGS_WEBHOOK_SEVERITY``: the least severity that they are told of: degraded, outage, risk or
+    hygiene."""
+    trust: TrustSettings = TrustSettings()
+    """``KUBENTLY_FINDINGS_CA_CERT``: CA of the webhooks beside the system's roots, as ``KUBENTLY_CA_CERT``."""
+
+    @classmethod
+    def from_env(cls, environ: Environ) -> ContinuousSettings:
+        """Read from *environ*. Raises ConfigError that names the variable."""
+        listed = environ.get("KUBENTLY_FINDINGS_WEBHOOKS", "").split(",")
+        webhooks = tuple(_webhook(part.strip()) for part in listed if part.strip())
+        secret = _secret(environ, "KUBENTLY_FINDINGS_WEBHOOK_SECRET")
+        if webhooks and not secret:
+            raise ConfigError(
+                "KUBENTLY_FINDINGS_WEBHOOKS needs a key for signatures",
+                hint="set KUBENTLY_FINDINGS_WEBHOOK_SECRET_FILE",
+            )
+        return cls(
+            clusters=environ.get("KUBENTLY_CONTINUOUS", "").strip() or "off",
+            interval=_number(environ, "KUBENTLY_CONTINUOUS_INTERVAL", 10, low=1, high=3600),
+            resolve_after=_number(environ, "KUBENTLY_FINDINGS_RESOLVE_AFTER", 120, low=0, high=86400),
+            keep=_number(environ, "KUBENTLY_FINDINGS_KEEP", 30 * 86400, low=3600, high=365 * 86400),
+            webhooks=webhooks,
+            webhook_secret=secret,
+            webhook_severity=_choice(
+                environ, "KUBENTLY_FINDINGS_WEBHOOK_SEVERITY", ("degraded", "outage", "risk", "hygiene")
+            ),
+            trust=TrustSettings(
+                ca_cert=environ.get("KUBENTLY_FINDINGS_CA_CERT", ""),
+                cert_file=_path(environ, "SSL_CERT_FILE"),
+                cert_dirs=tuple(Path(part) for part in environ.get("SSL_CERT_DIR", "").split(":") if part),
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class ApiSettings:
     """The control plane's settings."""
 
@@ -411,8 +466,8 @@ class ApiSettings:
     """``KUBENTLY_TUNNEL_END``: socket (executors' WebSockets are taken over from the HTTP server, at a fraction of the
     memory and CPU) or asgi (they are not; for comparison)."""
     analyzers: tuple[Path, ...] = ()
-    """``KUBENTLY_ANALYZERS``: paths, separated by ':', of files (or folders of them) that declare analyzers of your own;
-    those of installed packages are found by themselves. Wrong: no start."""
+    """``KUBENTLY_ANALYZERS``: paths, separated by ':', of files (or folders of them) that declare analyzers of your
+    own; those of installed packages are found by themselves. Wrong: no start."""
     peer_listen: tuple[str, int] | None = None
     """``KUBENTLY_PEER_LISTEN``: host:port for the other replicas (mutual TLS, not for Service or Ingress); with it, a
     cluster whose executor is connected to another replica is reached through that one. Empty for a single process."""
@@ -423,6 +478,7 @@ class ApiSettings:
     """``KUBENTLY_PEER_CA_CERT`` and ``KUBENTLY_PEER_CA_KEY``: PEM files of the CA by which replicas know each other,
     an ECDSA key; empty: one made in the store."""
     audit: AuditSettings = field(default_factory=AuditSettings)
+    continuous: ContinuousSettings = field(default_factory=ContinuousSettings)
     oidc: OidcSettings | None = None
     timing: TimingSettings = TimingSettings()
     log: LogSettings = LogSettings()
@@ -468,6 +524,7 @@ class ApiSettings:
             else None,
             peer_ca=_pair(environ, "KUBENTLY_PEER_CA_CERT", "KUBENTLY_PEER_CA_KEY"),
             audit=AuditSettings.from_env(environ),
+            continuous=ContinuousSettings.from_env(environ),
             oidc=OidcSettings.from_env(environ),
             timing=TimingSettings.from_env(environ),
             log=LogSettings.from_env(environ),
@@ -709,6 +766,21 @@ def _url(name: str, text: str) -> str:
     if parts.username or parts.password:
         raise ConfigError(f"{name} carries credentials", hint="put the token into KUBENTLY_TOKEN")
     return text.rstrip("/")
+
+
+def _webhook(text: str) -> str:
+    """A URL whose path and query may be secret: it is not repeated in errors."""
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("https", "http") and parts.hostname and parts.port != 0 and text.isascii()
+    except ValueError:
+        usable = False
+    if not usable or parts.fragment or parts.username or parts.password:
+        raise ConfigError(
+            "KUBENTLY_FINDINGS_WEBHOOKS holds what is no URL for a webhook",
+            hint="use https://host[:port]/path, comma-separated, without user and password",
+        )
+    return text
 
 
 def _urls(environ: Environ) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ _SECTIONS: tuple[tuple[str, tuple[type[Any], ...]], ...] = (
     ("kubently api", (settings.ApiSettings, settings.LimitSettings)),
     ("Redis as the store", (settings.StoreSettings,)),
     ("Audit log", (settings.AuditSettings,)),
+    ("Continuous diagnosis", (settings.ContinuousSettings,)),
     ("Logins", (settings.OidcSettings,)),
     ("kubently executor", (settings.ExecutorSettings,)),
     ("Whom executor and command line trust", (settings.TrustSettings,)),

@@ -81,6 +81,7 @@ ADVICE: Mapping[str, str] = {
     "enrolment-token-used": "Find out who used it; `kubently cluster reset CLUSTER` ends what it gave.",
     "executor-certificate-expired": "Give the executor a new enrolment token; it needs no restart.",
     "executor-certificate-invalid": "Enrol the executor at this API; check its cluster id, and `KUBENTLY_HOSTS`.",
+    "not-watched": "Switch [continuous diagnosis](../howto/continuous.md) on for that cluster, or leave `--since` out.",
     "executor-offline": "Check the executor's pod and its log in that cluster.",
     "http-error": "Look at what stands in front of the API.",
     "id-token-invalid": "`kubently login` again; [log in](../howto/log-in.md) says what the API expects.",

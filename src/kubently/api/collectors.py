@@ -8,7 +8,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from kubently.broker import Auditing, Rate, Slots
+from kubently.continuous import Mode
 from kubently.fleet import Fleet
+from kubently.schema import Severity
 from kubently.store import StoreHealth
 
 LOST_RECENTLY = 900.0
@@ -151,4 +153,60 @@ class OfAudit(Collector):
             delivered.add_metric([name], progress.delivered)
             failures.add_metric([name], progress.failures)
             dropped.add_metric([name], progress.dropped)
+        yield from (delivered, failures, dropped)
+
+
+class OfContinuous(Collector):
+    """Continuous diagnosis; labelled by cluster only while it is watched here."""
+
+    def __init__(self, continuous: Mode) -> None:
+        self._continuous = continuous
+
+    def collect(self) -> Iterable[Metric]:
+        """See `Collector`."""
+        watched = self._continuous.supervisor.watched()
+        found = GaugeMetricFamily(
+            "kubently_findings", "Open findings, symptoms left out", labels=["cluster", "severity"]
+        )
+        kept = GaugeMetricFamily("kubently_continuous_objects", "Objects kept of a cluster", labels=["cluster"])
+        seconds = GaugeMetricFamily(
+            "kubently_continuous_analysis_seconds", "What the last analysis of a cluster took", labels=["cluster"]
+        )
+        for cluster, watch in sorted(watched.items()):
+            for severity in Severity:
+                found.add_metric([cluster, severity.value], watch.open[severity])
+            kept.add_metric([cluster], watch.picture.objects)
+            seconds.add_metric([cluster], watch.seconds)
+        yield from (found, kept, seconds)
+        yield GaugeMetricFamily(
+            "kubently_continuous_clusters", "Clusters that are diagnosed continuously here", value=len(watched)
+        )
+        yield from self._counts()
+        yield from self._webhooks()
+
+    def _counts(self) -> Iterable[Metric]:
+        counts = self._continuous.counts
+        began = CounterMetricFamily("kubently_findings_found", "Findings that began or came back", labels=["severity"])
+        resolved = CounterMetricFamily("kubently_findings_resolved", "Findings that were resolved", labels=["severity"])
+        for severity in Severity:
+            began.add_metric([severity.value], counts.found[severity])
+            resolved.add_metric([severity.value], counts.resolved[severity])
+        restarts = CounterMetricFamily(
+            "kubently_continuous_watch_restarts",
+            "Watches that began again: ended by time or a cut, expired (listed anew), refused, or failed",
+            labels=["reason"],
+        )
+        for reason in ("ended", "expired", "refused", "failed"):
+            restarts.add_metric([reason], counts.restarts[reason])
+        yield from (began, resolved, restarts)
+
+    def _webhooks(self) -> Iterable[Metric]:
+        delivered = CounterMetricFamily("kubently_webhook_events", "Events that a webhook took", labels=["host"])
+        failures = CounterMetricFamily("kubently_webhook_failures", "Deliveries that failed", labels=["host"])
+        dropped = CounterMetricFamily("kubently_webhook_dropped_events", "Events that were given up", labels=["host"])
+        for number, webhook in enumerate(self._continuous.webhooks):
+            name = webhook.name if number == 0 else f"{webhook.name}#{number}"
+            delivered.add_metric([name], webhook.progress.delivered)
+            failures.add_metric([name], webhook.progress.failures)
+            dropped.add_metric([name], webhook.progress.dropped)
         yield from (delivered, failures, dropped)

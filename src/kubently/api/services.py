@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import anyio
 
 from kubently import trust
-from kubently.api.collectors import OfAudit, OfExecutors, OfLimits, OfPeers, OfStore
+from kubently.api.collectors import OfAudit, OfContinuous, OfExecutors, OfLimits, OfPeers, OfStore
 from kubently.api.metrics import Metrics
 from kubently.auth import (
     EXECUTOR_CA,
@@ -44,6 +44,7 @@ from kubently.broker import (
     open_auditing,
     own_analyzers,
 )
+from kubently.continuous import Mode, open_mode
 from kubently.errors import KubentlyError, StoreUnavailableError
 from kubently.fleet import Fleet, Peers, Registry, joined, new_name
 from kubently.schema import ClusterId
@@ -103,6 +104,7 @@ class Services:
     admission: Admission
     kubernetes: KubernetesRequests
     diagnoses: Diagnoses
+    continuous: Mode
     policies: Policies
     metrics: Metrics
     listener: Listener
@@ -166,6 +168,17 @@ async def open_services(settings: ApiSettings, *, store: Store | None = None) ->
                 await stack.enter_async_context(await _joined(settings, store, fleet, registry, polls))
             elif settings.store_url.startswith("redis"):
                 tasks.start_soon(_write_again, registry, fleet, store, await store.get(EXECUTOR_CA))
+            chosen = own_analyzers.load(settings.analyzers)
+            continuous = open_mode(
+                settings.continuous,
+                fleet=fleet,
+                audit=audit,
+                store=store,
+                is_shared=_is_shared(settings),
+                analyzers=chosen,
+            )
+            continuous.start(tasks)
+            metrics.show(OfContinuous(continuous))
             yield Services(
                 settings=settings,
                 store=store,
@@ -183,7 +196,8 @@ async def open_services(settings: ApiSettings, *, store: Store | None = None) ->
                 commands=commands,
                 admission=admission,
                 kubernetes=kubernetes,
-                diagnoses=Diagnoses(fleet, admission, audit, own_analyzers.load(settings.analyzers)),
+                diagnoses=Diagnoses(fleet, admission, audit, chosen),
+                continuous=continuous,
                 policies=Policies(fleet, admission),
                 metrics=metrics,
                 listener=Listener(),
@@ -194,6 +208,11 @@ async def open_services(settings: ApiSettings, *, store: Store | None = None) ->
         with anyio.CancelScope(shield=True):
             if given is None:
                 await store.aclose()
+
+
+def _is_shared(settings: ApiSettings) -> bool:
+    """Whether other replicas may use the same store."""
+    return settings.peer_listen is not None or settings.store_url.startswith("redis")
 
 
 async def _write_again(registry: Registry, fleet: Fleet, store: Store, executor_ca: bytes | None) -> None:

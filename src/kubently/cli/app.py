@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "run": ("kubently.cli.commands.run:run", "Run a read-only kubectl command on one cluster or many."),
     "top": ("kubently.cli.commands.top:top", "Watch what the API does: fleet, rates, latencies, limits."),
     "diagnose": ("kubently.cli.commands.diagnose:diagnose", "Say what is wrong in clusters, and why."),
+    "findings": ("kubently.cli.commands.findings:findings", "Show what continuous diagnosis found, and when."),
     "doctor": ("kubently.cli.commands.doctor:doctor", "Say why the API cannot be reached, and what to do."),
     "cert": ("kubently.cli.commands.cert:cert", "Show certificates and say when they end."),
     "kubeconfig": ("kubently.cli.commands.kubeconfig:kubeconfig", "Set up your own kubectl for clusters."),

@@ -34,6 +34,7 @@ _EXIT_CODES: Mapping[str, int] = {
     "cluster-not-found": USAGE,
     "cluster-conflict": USAGE,
     "idempotency-conflict": USAGE,
+    "not-watched": USAGE,
     "redirected": USAGE,
     "not-kubently": USAGE,
     "executor-offline": UNAVAILABLE,

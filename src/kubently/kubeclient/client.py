@@ -6,6 +6,7 @@ raised as the transport raises them.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,6 +46,8 @@ class Listing:
     """The Date of the first answer: the cluster's clock."""
     lacks: partial.Partial | None = None
     """What an archived cluster says that it does not hold of it."""
+    version: str = ""
+    """The resourceVersion that a watch can go on from."""
 
     @classmethod
     def joined(cls, parts: Sequence[Listing]) -> Listing:
@@ -119,11 +122,19 @@ class KubeClient:
         parts = bytearray()
         async with self._http.stream("GET", path, params=_encoded(query), headers=_PLAIN) as response:
             await _raise_for_status(response)
-            async for part in _parts(response):
+            async for part in parts_of(response):
                 parts += part
                 # limitBytes would keep the beginning of the tail; what matters is its end.
                 del parts[:-limit_bytes]
         return parts.decode("utf-8", "replace")
+
+    @contextlib.asynccontextmanager
+    async def stream(self, path: str, **query: str | int | bool) -> AsyncIterator[httpx.Response]:
+        """Ask for *path* and give the answer while it comes. Raises KubeError if the apiserver refuses."""
+        headers = {"Accept": "application/json", **_PLAIN}
+        async with self._http.stream("GET", path, params=_encoded(query), headers=headers) as response:
+            await _raise_for_status(response)
+            yield response
 
     async def _pages(
         self, resource: Resource, namespace: str | None, selector: str, take: Callable[[int], bool] | None
@@ -135,26 +146,34 @@ class KubeClient:
             query["labelSelector"] = selector
         while True:
             page, response = await self._document(resource.path(namespace), query)
-            served_at = served_at or _date(response)
-            fresh = [_slim(member) for member in objects.members(page)]
+            served_at = served_at or date_of(response)
+            fresh = [slim(member) for member in objects.members(page)]
             members.extend(fresh)
             wants_more = take is None or take(len(fresh))
             token = objects.text(page, "metadata", "continue")
             if not token:
-                lacks = _lacks(response)
-                return Listing(tuple(members), is_complete=True, remaining=0, served_at=served_at, lacks=lacks)
+                version = objects.text(page, "metadata", "resourceVersion")
+                return Listing(
+                    tuple(members),
+                    is_complete=True,
+                    remaining=0,
+                    served_at=served_at,
+                    lacks=_lacks(response),
+                    version=version,
+                )
             if not wants_more:
                 remaining = objects.integer(page, "metadata", "remainingItemCount")
-                return Listing(tuple(members), is_complete=False, remaining=remaining, served_at=served_at)
+                version = objects.text(page, "metadata", "resourceVersion")
+                return Listing(
+                    tuple(members), is_complete=False, remaining=remaining, served_at=served_at, version=version
+                )
             query["continue"] = token
 
     async def _document(
         self, path: str, query: Mapping[str, str | int | bool]
     ) -> tuple[dict[str, Any], httpx.Response]:
-        headers = {"Accept": "application/json", **_PLAIN}
-        async with self._http.stream("GET", path, params=_encoded(query), headers=headers) as response:
-            await _raise_for_status(response)
-            document = _parse(await _read(response, MAX_PAGE))
+        async with self.stream(path, **query) as response:
+            document = parse(await _read(response, MAX_PAGE))
             if document is None:
                 raise KubeError(f"the answer to GET {path} is not a JSON object")
             return document, response
@@ -168,14 +187,14 @@ def status_code(error: KubeError) -> int:
 async def _read(response: httpx.Response, limit: int) -> bytes:
     """Read a whole body. Raises KubeError over *limit* bytes."""
     body = bytearray()
-    async for part in _parts(response):
+    async for part in parts_of(response):
         body += part
         if len(body) > limit:
             raise KubeError(f"the answer to {response.request.url.path} is over {limit} bytes")
     return bytes(body)
 
 
-def _parts(response: httpx.Response) -> AsyncIterator[bytes]:
+def parts_of(response: httpx.Response) -> AsyncIterator[bytes]:
     """A body in pieces. Raises KubeError for a packed one, which was not asked for: it could unpack to anything."""
     if response.headers.get("content-encoding", "identity") != "identity":
         raise KubeError(f"the answer to {response.request.url.path} is packed, which was not asked for")
@@ -185,7 +204,7 @@ def _parts(response: httpx.Response) -> AsyncIterator[bytes]:
 async def _raise_for_status(response: httpx.Response) -> None:
     if response.is_success:
         return
-    status = _parse(await _read(response, MAX_STATUS)) or {}
+    status = parse(await _read(response, MAX_STATUS)) or {}
     if objects.kind(status) != "Status":
         status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": objects.text(status, "detail")}
     status["code"] = response.status_code
@@ -193,7 +212,8 @@ async def _raise_for_status(response: httpx.Response) -> None:
     raise KubeError(message[:1000], details={"status": status})
 
 
-def _parse(body: bytes) -> dict[str, Any] | None:
+def parse(body: bytes) -> dict[str, Any] | None:
+    """A JSON object; None for anything else."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
@@ -204,7 +224,7 @@ def _parse(body: bytes) -> dict[str, Any] | None:
 _KEPT = ("manager", "operation", "apiVersion", "time", "subresource")
 
 
-def _slim(member: dict[str, Any]) -> dict[str, Any]:
+def slim(member: dict[str, Any]) -> dict[str, Any]:
     """Leave of managedFields, often half of an object, who changed it and when; which fields it was goes."""
     metadata = member.get("metadata")
     if isinstance(metadata, dict) and "managedFields" in metadata:
@@ -213,7 +233,8 @@ def _slim(member: dict[str, Any]) -> dict[str, Any]:
     return member
 
 
-def _date(response: httpx.Response) -> datetime | None:
+def date_of(response: httpx.Response) -> datetime | None:
+    """The apiserver's clock, as an answer tells it."""
     try:
         return parsedate_to_datetime(response.headers.get("date", "")).astimezone(UTC)
     except (ValueError, TypeError, OverflowError):

@@ -31,6 +31,7 @@ STATUS: dict[type[KubentlyError], int] = {
     errors.ClusterNotFoundError: 404,
     errors.ClusterConflictError: 409,
     errors.ExecutorOfflineError: 503,
+    errors.NotWatchedError: 409,
     errors.ApiDrainingError: 503,
     errors.TooManyExecutorsError: 503,
     errors.LocalProtocolError: 500,

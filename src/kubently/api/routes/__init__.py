@@ -1,10 +1,11 @@
 """The cold REST routes, on FastAPI: each parses, calls one service and returns schema types."""
 
-from kubently.api.routes import audit, blocked, clusters, diagnoses, keys, sessions, tokens, top
+from kubently.api.routes import audit, blocked, clusters, diagnoses, findings, keys, sessions, tokens, top
 
 ROUTERS = (
     clusters.router,
     diagnoses.router,
+    findings.router,
     tokens.router,
     keys.router,
     sessions.router,

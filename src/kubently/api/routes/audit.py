@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from kubently.api.routes.context import Here
+from kubently.api.routes.context import Here, aware
 from kubently.schema import AuditLines, AuditPage, AuditRecord, Permission
 
 router = APIRouter(prefix="/api/v1", tags=["audit"])
@@ -31,7 +31,7 @@ async def read_audit(
 ) -> AuditPage:
     """Records of all replicas, oldest first, and the position to ask for next; only those that fit, where asked so."""
     here.require(Permission.READ_AUDIT, everywhere=True)
-    first, last = _aware(since), _aware(until)
+    first, last = aware(since), aware(until)
 
     def wanted(record: AuditRecord) -> bool:
         return (
@@ -56,8 +56,3 @@ async def read_lines(here: Here, after: After = 0, limit: Limit = 1000) -> Audit
     found = await here.services.audit.log.lines(after=after, limit=limit)
     position = found[-1].position if found else max(after, 0)
     return AuditLines(lines=tuple(line.raw.decode(errors="replace") for line in found), position=position)
-
-
-def _aware(instant: datetime | None) -> datetime | None:
-    """An instant without a zone is UTC."""
-    return instant.replace(tzinfo=UTC) if instant is not None and instant.tzinfo is None else instant

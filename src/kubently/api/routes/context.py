@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -47,3 +48,8 @@ def _context(request: Request) -> Context:
 
 Here = Annotated[Context, Depends(_context)]
 """Parameter of every route."""
+
+
+def aware(instant: datetime | None) -> datetime | None:
+    """An instant without a zone is UTC."""
+    return instant.replace(tzinfo=UTC) if instant is not None and instant.tzinfo is None else instant

@@ -11,7 +11,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from kubently.api import ndjson
-from kubently.api.routes.context import Context, Here
+from kubently.api.routes.context import Context, Here, aware
 from kubently.broker import fanout
 from kubently.errors import KubentlyError
 from kubently.schema import ClusterDiagnosis, ClusterId, DiagnosisRequest, Permission, problems
@@ -38,17 +38,18 @@ async def diagnose(request: DiagnosisRequest, here: Here) -> Response:
         selector=request.selector,
         everything=request.all,
     )
-    return _Lines(here, clusters, request.namespace or None)
+    return _Lines(here, clusters, request)
 
 
 class _Lines(Response):
     """The answer as it comes, kept alive, ended when the client goes away."""
 
-    def __init__(self, here: Context, clusters: Sequence[ClusterId], namespace: str | None) -> None:
+    def __init__(self, here: Context, clusters: Sequence[ClusterId], request: DiagnosisRequest) -> None:
         super().__init__()
         self._here = here
         self._clusters = clusters
-        self._namespace = namespace
+        self._namespace = request.namespace
+        self._since = aware(request.since)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Diagnose and send."""
@@ -61,11 +62,16 @@ class _Lines(Response):
                 await lines.write(msgspec.Raw(result.model_dump_json().encode()))
 
     async def _diagnose(self, cluster: ClusterId, out: MemoryObjectSendStream[ClusterDiagnosis]) -> None:
-        here = self._here
+        here, readings = self._here, self._here.services.continuous.readings
         try:
+            if self._since is not None:
+                await readings.check(cluster)
             diagnosis = await here.services.diagnoses.diagnose(
-                here.principal, cluster, namespace=self._namespace, request_id=here.request_id
+                here.principal, cluster, namespace=self._namespace or None, request_id=here.request_id
             )
+            diagnosis = await readings.annotate(here.principal, diagnosis, namespace=self._namespace)
+            if self._since is not None:
+                diagnosis = await readings.since(here.principal, diagnosis, self._since, namespace=self._namespace)
             result = ClusterDiagnosis(cluster=cluster, diagnosis=diagnosis)
         except KubentlyError as error:
             problem = problems.to_problem(error, request_id=here.request_id)

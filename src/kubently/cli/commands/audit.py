@@ -6,33 +6,17 @@ import re
 import sys
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlencode
 
 import click
 
+from kubently.cli import instants
 from kubently.cli.app import output_option
 from kubently.cli.render.console import show, table
 from kubently.cli.state import FINDINGS, State, pass_state
 from kubently.client import Api
 from kubently.journal import verify as chains
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def _instant(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """ISO 8601 with a zone, UTC without one; from a time, or from how long ago: 90m, 2d."""
-    if value is None:
-        return None
-    if match := re.fullmatch(r"(\d{1,6})([smhd])", value):
-        return (datetime.now(UTC) - timedelta(seconds=int(match[1]) * _UNITS[match[2]])).isoformat()
-    try:
-        instant = datetime.fromisoformat(value)
-    except ValueError:
-        message = f"{value!r} is no time: 2026-01-31T12:00:00Z, or 2h for two hours ago"
-        raise click.BadParameter(message, ctx, parameter) from None
-    return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).isoformat()
 
 
 def _anchors(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[int, str], ...]:
@@ -53,8 +37,8 @@ def _anchors(ctx: click.Context, parameter: click.Parameter, values: tuple[str, 
 @click.option("--action", help="Only this: command, kubernetes, diagnose, login, token.create, ...")
 @click.option("--outcome", help='Only what ended so, or begins so: "exited", "exited 1", command-denied, interrupted.')
 @click.option("--request-id", help="Only of this request.")
-@click.option("--since", metavar="TIME", callback=_instant, help="From this time on, or since so long: 2h.")
-@click.option("--until", metavar="TIME", callback=_instant, help="Before this time.")
+@click.option("--since", metavar="TIME", callback=instants.parse, help="From this time on, or since so long: 2h.")
+@click.option("--until", metavar="TIME", callback=instants.parse, help="Before this time.")
 @output_option
 @pass_state
 def audit(state: State, /, *, last: int, follow: bool, **filters: str | None) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from kubently.cli import accepted
+from kubently.cli import accepted, instants
 from kubently.cli.progress import progress
 from kubently.cli.render import findings as render
-from kubently.cli.render import reports
+from kubently.cli.render import history, reports
 from kubently.cli.render.console import show
 from kubently.cli.state import FINDINGS, UNAVAILABLE, State, pass_state
 from kubently.client import Api
@@ -35,6 +36,13 @@ _FORMATS: Mapping[str, Callable[[Sequence[ClusterDiagnosis]], str]] = {
 @click.argument("clusters", nargs=-1)
 @click.option("-l", "--selector", metavar="LABELS", help="Diagnose the clusters with these labels, e.g. env=prod.")
 @click.option("-n", "--namespace", metavar="NAME", default="", help="Only this namespace.")
+@click.option(
+    "--since",
+    metavar="TIME",
+    callback=instants.parse,
+    help="Say what is new and what was resolved since 2026-01-31T12:00:00Z, or 2h for two hours ago; needs continuous "
+    "diagnosis.",
+)
 @click.option(
     "--fail-on",
     type=click.Choice([s.value for s in Severity] + ["never"]),
@@ -67,6 +75,7 @@ def diagnose(
     *,
     selector: str | None,
     namespace: str,
+    since: str | None,
     fail_on: str,
     baseline: Path | None,
     suppress: Path | None,
@@ -82,6 +91,8 @@ def diagnose(
         "all": not clusters and not selector,
         "namespace": namespace,
     }
+    if since:
+        body["since"] = since
     known = accepted.read_baseline(baseline) if baseline else frozenset()
     suppressions = accepted.read_suppressions(suppress) if suppress else []
     results, left_out = accepted.without(collect(state.api(), body), known=known, suppressions=suppressions)
@@ -106,7 +117,11 @@ def collect(api: Api, body: object) -> list[ClusterDiagnosis]:
 
 def report(results: list[ClusterDiagnosis]) -> None:
     """Print findings on stdout, and clusters that could not be read on stderr."""
-    show(*render.fleet([result.diagnosis for result in results if result.diagnosis]))
+    diagnoses = [result.diagnosis for result in results if result.diagnosis]
+    show(*render.fleet(diagnoses))
+    for diagnosis in diagnoses:
+        if diagnosis.since is not None:
+            show(*history.since(diagnosis.cluster, diagnosis.since, datetime.now(UTC)))
     for result in results:
         if result.problem:
             click.echo(f"error: {result.cluster}: {result.problem.get('detail')}", err=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -11,7 +12,7 @@ from rich.text import Text
 
 from kubently.schema import Diagnosis, Finding, Severity
 
-_STYLES: Mapping[Severity, str] = {
+STYLES: Mapping[Severity, str] = {
     Severity.OUTAGE: "bold red",
     Severity.DEGRADED: "yellow",
     Severity.RISK: "cyan",
@@ -36,17 +37,12 @@ def fleet(diagnoses: Sequence[Diagnosis]) -> Iterator[RenderableType]:
 
 def finding(number: int, diagnosis: Diagnosis, one: Finding, others: Sequence[str] = ()) -> Iterator[RenderableType]:
     """One finding of a cluster, which *others* have as well."""
-    head = Text()
-    head.append(f"{one.severity.value:<9}", _STYLES[one.severity])
-    head.append(f" {diagnosis.cluster}  ", "bold")
-    head.append(one.title)
-    yield _beside(f"{number:>2} ", head, width=3)
+    yield _beside(f"{number:>2} ", _head(diagnosis, one), width=3)
     if others:
         yield _row("also in", _few(others))
     yield _row("what", f"{one.code}, {one.confidence.value}", "dim")
     yield _row("where", _few(one.objects), "dim")
-    if one.severity_reason:
-        yield _row("because", one.severity_reason, "dim")
+    yield from _why(one)
     for evidence in one.evidence:
         yield _row("seen", evidence.quote)
         yield _row("", evidence.source, "dim")
@@ -62,6 +58,23 @@ def finding(number: int, diagnosis: Diagnosis, one: Finding, others: Sequence[st
         for line in one.remedy.commands:
             yield _row("", line, "dim")
     yield Text()
+
+
+def _head(diagnosis: Diagnosis, one: Finding) -> Text:
+    head = Text()
+    head.append(f"{one.severity.value:<9}", STYLES[one.severity])
+    head.append(f" {diagnosis.cluster}  ", "bold")
+    head.append(one.title)
+    if diagnosis.since is not None and one.id in diagnosis.since.new:
+        head.append("  new", "bold magenta")
+    return head
+
+
+def _why(one: Finding) -> Iterator[RenderableType]:
+    if one.first_seen is not None:
+        yield _row("since", f"{one.first_seen.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC", "dim")
+    if one.severity_reason:
+        yield _row("because", one.severity_reason, "dim")
 
 
 def command(cluster: str, check: str) -> str:
