@@ -1,7 +1,7 @@
 """What somebody changed shortly before: the first question of everybody who looks at a fault.
 
-Revisions of a Deployment tell which fields of its pods changed; managedFields tell by whom and when. Values of
-environment variables are never quoted.
+Revisions of a Deployment tell which fields of its pods changed; managedFields tell by whom and when; Helm, Argo CD and
+Flux tell what they delivered. Values of environment variables are never quoted.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from kubently.analyzers import deliveries
 from kubently.analyzers.base import clean, quote
 from kubently.analyzers.cases import display
 from kubently.analyzers.resources import CONFIG_MAPS, REPLICA_SETS
@@ -73,6 +74,10 @@ def _of(snapshot: Snapshot, ref: ResourceRef) -> Iterator[_Change]:
         return
     if ref.kind == "Deployment":
         yield from _revision(snapshot, member)
+    for delivered, evidence in deliveries.last_of(snapshot, member):
+        if snapshot.age(delivered) <= RECENT:
+            told = quote(evidence.source, f"{_ago(snapshot, delivered)}: {evidence.quote}")
+            yield _Change(delivered, told)
     newest = _newest_entry(member)
     at = objects.instant(newest, "time") if newest is not None else None
     if newest is None or at is None or snapshot.age(at) > RECENT:

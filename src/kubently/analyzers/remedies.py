@@ -13,6 +13,8 @@ from typing import Any
 
 from kubently.analyzers import containers
 from kubently.analyzers.base import clean
+from kubently.analyzers.cases import display
+from kubently.analyzers.deliveries import HELM
 from kubently.analyzers.snapshot import Snapshot
 from kubently.kube import objects
 from kubently.schema.findings import Finding, Remedy, ResourceRef, Severity
@@ -33,9 +35,15 @@ def of(snapshot: Snapshot, finding: Finding) -> Remedy | None:
 
 def _undo(finding: Finding) -> Iterator[str]:
     """Going back is the first thing to think of where the pods' template was changed shortly before it broke."""
-    ref = finding.objects[0]
-    by_revision = any("revision" in change.quote or "revision" in change.source for change in finding.changes)
-    if by_revision and ref.kind in _ROLLED and finding.severity.rank <= Severity.DEGRADED.rank:
+    ref, sources = finding.objects[0], [change.source for change in finding.changes]
+    if ref.kind not in _ROLLED or finding.severity.rank > Severity.DEGRADED.rank:
+        return
+    # What Helm delivered, Helm takes back: it would bring the next revision from where it believes to be.
+    releases = [source.removeprefix(HELM).partition("/") for source in sources if source.startswith(HELM)]
+    if releases:
+        namespace, _, name = releases[0]
+        yield shlex.join(("helm", "rollback", name, "-n", namespace))
+    elif any(source.startswith(f"{display(ref)} revision ") for source in sources):
         yield _kubectl("rollout", "undo", f"{ref.kind.lower()}/{ref.name}", of=ref)
 
 

@@ -112,3 +112,84 @@ def test_status_old_changes_and_the_clusters_own_controllers_say_nothing() -> No
 
 def test_values_of_variables_are_never_quoted() -> None:
     assert "planted" not in str(_changes(_fleet()))
+
+
+def _delivered(by: dict[str, Any], *also: dict[str, Any]) -> list[tuple[str, str]]:
+    members = _fleet()
+    members[0]["metadata"] |= by
+    return _changes([*members, *also])
+
+
+def _secret(version: int, created: str, status: str) -> dict[str, Any]:
+    labels = {"owner": "helm", "name": "shop", "version": str(version), "status": status}
+    metadata = {"name": f"sh.helm.release.v1.shop.v{version}", "namespace": "shop", "labels": labels}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": metadata | {"creationTimestamp": created},
+        "type": "helm.sh/release.v1",
+    }
+
+
+def test_a_helm_release_that_was_upgraded_is_named() -> None:
+    annotations = {"meta.helm.sh/release-name": "shop", "meta.helm.sh/release-namespace": "shop"}
+    releases = [_secret(4, "2026-01-01T00:00:00Z", "superseded"), _secret(5, "2026-03-02T09:50:00Z", "deployed")]
+
+    changes = _delivered({"annotations": annotations}, *releases)
+
+    assert ("Helm release shop/shop", "10 min before: revision 5, deployed") in changes
+
+
+def test_a_sync_of_argo_cd_is_named() -> None:
+    application = {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Application",
+        "metadata": {"name": "shop", "namespace": "argocd"},
+        "status": {
+            "history": [
+                {"deployedAt": "2026-03-02T09:40:00Z", "revision": "4f2d99a"},
+                {"deployedAt": "2026-02-02T09:40:00Z", "revision": "0000000"},
+            ]
+        },
+    }
+
+    changes = _delivered(
+        {"annotations": {"argocd.argoproj.io/tracking-id": "shop:apps/Deployment:shop/web"}}, application
+    )
+
+    assert ("Argo CD application argocd/shop", "20 min before: synced to 4f2d99a") in changes
+
+
+def test_what_flux_applied_is_named() -> None:
+    ready = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-03-02T09:55:00Z"}
+    kustomization = {
+        "apiVersion": "kustomize.toolkit.fluxcd.io/v1",
+        "kind": "Kustomization",
+        "metadata": {"name": "shop", "namespace": "flux-system"},
+        "status": {"lastAppliedRevision": "main@sha1:4f2d", "conditions": [ready]},
+    }
+    labels = {"kustomize.toolkit.fluxcd.io/name": "shop", "kustomize.toolkit.fluxcd.io/namespace": "flux-system"}
+
+    changes = _delivered({"labels": labels}, kustomization)
+
+    assert ("Flux Kustomization flux-system/shop", "5 min before: applied main@sha1:4f2d") in changes
+
+
+def test_a_delivery_of_long_ago_says_nothing() -> None:
+    annotations = {"meta.helm.sh/release-name": "shop", "meta.helm.sh/release-namespace": "shop"}
+
+    changes = _delivered({"annotations": annotations}, _secret(4, "2026-01-01T00:00:00Z", "deployed"))
+
+    assert not [source for source, _ in changes if source.startswith("Helm")]
+
+
+def test_what_helm_delivered_is_rolled_back_by_helm() -> None:
+    annotations = {"meta.helm.sh/release-name": "shop", "meta.helm.sh/release-namespace": "shop"}
+    members = _fleet()
+    members[0]["metadata"] |= {"annotations": annotations}
+
+    report = analyzers.diagnose(Snapshot.of([*members, _secret(5, "2026-03-02T09:50:00Z", "deployed")], read_at=NOW))
+
+    (crash,) = [finding for finding in report.findings if finding.code == "pod/crash-loop"]
+    assert crash.remedy is not None
+    assert crash.remedy.commands[0] == "helm rollback shop -n shop"

@@ -28,7 +28,7 @@ def test_every_cause_says_why_it_is_severe_and_what_would_mend_it(slug: str) -> 
     for finding in _load(slug).report.findings:
         assert finding.severity_reason
         assert remedy(finding).text
-        assert all(shlex.split(line)[0] == "kubectl" for line in remedy(finding).commands)
+        assert all(shlex.split(line)[0] in ("kubectl", "helm") for line in remedy(finding).commands)
 
 
 def test_every_page_is_there() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -74,6 +75,18 @@ def test_other_namespaces_than_the_one_read_are_not_complete() -> None:
     assert taken.is_complete(resources.SERVICES, "shop")
     assert not taken.is_complete(resources.SERVICES, "bank")
     assert taken.is_complete(resources.NODES)
+
+
+def test_what_is_whole_in_some_namespaces_is_complete_there() -> None:
+    taken = snapshot()
+    partly = replace(
+        taken, whole_in={resources.SERVICES: frozenset({"shop"})}, blind=(Blind(resource="services", reason="others"),)
+    )
+
+    assert partly.is_complete(resources.SERVICES, "shop")
+    assert not partly.is_complete(resources.SERVICES, "bank")
+    assert not partly.is_complete(resources.SERVICES)
+    assert partly.is_complete(resources.PODS, "bank")
 
 
 def test_pods_are_selected_by_all_pairs() -> None:
