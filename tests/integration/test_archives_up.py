@@ -6,11 +6,11 @@ from pathlib import Path
 
 import anyio
 import pytest
+from tests.integration.test_review_up import options
+from tests.unit.archive import layouts
 
 from kubently.main import up
 from kubently.schema import parse_cluster_id
-from tests.integration.test_review_up import options
-from tests.unit.archive import layouts
 
 pytestmark = pytest.mark.anyio
 

@@ -214,7 +214,8 @@ async def _members(
 async def _serve_archive(
     folder: Path, stack: contextlib.AsyncExitStack, authority: trust.Pair, cert: Path, key: Path, state: Path
 ) -> Member:
-    loaded = archive.read(folder)
+    with progress(f"reading {folder}"):  # a must-gather of thousands of pods takes a while: YAML is slow
+        loaded = archive.read(folder)
     token = secrets.token_urlsafe(32)
     app = archive.create_app(loaded, token=token)
     port = await stack.enter_async_context(listen(app, (_HOST, 0), cert=cert, key=key, date_header=False, grace=1))

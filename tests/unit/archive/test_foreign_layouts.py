@@ -174,6 +174,22 @@ def test_single_objects_do_not_make_a_type_whole(tmp_path: Path) -> None:
     assert names(found, "services") == ["web"]
 
 
+def test_a_pod_that_its_image_listed_is_not_read_again(tmp_path: Path) -> None:
+    """YAML is slow, and every pod has a file beside the list; a list that cannot be read stands for nothing."""
+    good = {"kind": "PodList", "apiVersion": "v1", "items": [thing("v1", "Pod", "web", "shop")]}
+    files = {
+        "image/namespaces/shop/core/pods.yaml": good,
+        "image/namespaces/shop/pods/web/web.yaml": "{",
+        "image/namespaces/back/core/pods.yaml": "{",
+        "image/namespaces/back/pods/api/api.yaml": thing("v1", "Pod", "api", "back"),
+    }
+
+    found = archive.read(write(tmp_path, files))
+
+    assert names(found, "pods") == ["api", "web"]
+    assert [reason.partition(":")[0] for reason in found.left_out] == ["image/namespaces/back/core/pods.yaml"]
+
+
 def test_logs_of_a_must_gather(tmp_path: Path) -> None:
     pod = "image/namespaces/shop/pods/web"
     files = {

@@ -28,6 +28,7 @@ LAYOUT = "must-gather"
 _SCOPED = "cluster-scoped-resources"
 _NAMESPACES = "namespaces"
 _TOP = re.compile(rf"((?:[^/]+/)*?)(?:{_SCOPED}/[^/]+/[^/]|{_NAMESPACES}/[^/]+/[^/])")
+_POD = re.compile(rf"((?:[^/]+/)*?{_NAMESPACES}/([^/]+)/)pods/([^/]+)/\3\.yaml")
 _STARTED = re.compile(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)(?:\.\d+)? ([+-]\d\d)(\d\d)\b")
 
 # Of these it asks for all, if for any; other objects of the cluster are those that an operator named.
@@ -59,9 +60,20 @@ def read(source: Source, prefix: str) -> Picture:
         if name.rpartition("/")[2] == "timestamp":
             _timestamp(picture, name)
         match = _TOP.match(name)
-        if match is not None:
+        if match is not None and not _is_in_a_list(picture, name):
             _file(picture, name, name[len(match[1]) :].split("/"))
     return picture
+
+
+def _is_in_a_list(picture: Picture, name: str) -> bool:
+    """Say whether a file repeats a pod that the same image listed: reading YAML is slow, and these are half of it."""
+    match = _POD.fullmatch(name)
+    if match is None or match[2] not in picture.whole_in.get(("", "pods"), ()):
+        return False
+    if f"{match[1]}core/pods.yaml" not in picture.source.taken:
+        return False
+    picture.source.taken.add(name)
+    return True
 
 
 def _file(picture: Picture, name: str, parts: list[str]) -> None:
