@@ -155,6 +155,8 @@ def test_single_objects_do_not_make_a_type_whole(tmp_path: Path) -> None:
         f"{scoped}/core/nodes/n1.yaml": NODE,
         f"{scoped}/rbac.authorization.k8s.io/clusterroles/reader.yaml": role,
         "image/namespaces/shop/apps/deployments/web.yaml": thing("apps/v1", "Deployment", "web", "shop"),
+        f"{scoped}/core/persistentvolumes/a.yaml": thing("v1", "PersistentVolume", "a"),
+        f"{scoped}/core/persistentvolumes/b.yaml": "{",
         "image/namespaces/all/core/services.yaml": {
             "kind": "ServiceList",
             "apiVersion": "v1",
@@ -168,6 +170,7 @@ def test_single_objects_do_not_make_a_type_whole(tmp_path: Path) -> None:
     assert {key[1]: held.everywhere for key, held in found.held.items()} == {
         "nodes": True,
         "clusterroles": False,
+        "persistentvolumes": False,
         "deployments": False,
         "services": True,
     }
@@ -310,6 +313,15 @@ def test_a_broken_file_is_left_out_and_its_type_was_not_collected(content: str, 
     assert ("", "pods") not in (found.held or {})
     assert found.left_out_count == 1
     assert found.left_out[0].startswith(f"{BUNDLE}/pods/shop.json: ")
+
+
+def test_a_file_of_which_a_part_is_broken_is_not_whole(tmp_path: Path) -> None:
+    pods = "apiVersion: v1\nkind: PodList\nitems: [{metadata: {name: web, namespace: shop}}]\n---\n{"
+
+    found = archive.read(write(tmp_path, {"image/namespaces/shop/core/pods.yaml": pods}))
+
+    assert names(found, "pods") == ["web"]
+    assert found.held == {("", "pods"): format.Held(everywhere=False)}
 
 
 def test_a_definition_cannot_take_the_place_of_a_type_of_kubernetes(tmp_path: Path) -> None:

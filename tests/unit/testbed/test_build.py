@@ -36,6 +36,7 @@ OPTIONAL = [
     "remotedialer",
     "chisel",
     "konnectivity",
+    "support-bundle",
 ]
 OPTIONAL_PROGRAMS = [program for group in build.GROUPS if group.is_optional for program in group.programs]
 

@@ -173,7 +173,7 @@ def _held(picture: Picture, found: _Objects) -> dict[Key, format.Held]:
             continue
         namespaces = frozenset(picture.whole_in.get(key, ()))
         everywhere = picture.knows_namespaces and picture.namespaces <= namespaces
-        is_whole = (key in picture.whole or everywhere) and key not in found.faulty
+        is_whole = (key in picture.whole or everywhere) and key not in found.faulty | picture.lacking
         held[key] = format.Held(is_whole, frozenset() if key in found.faulty else namespaces)
     if ("", "events") in held:
         held[_EVENTS_VIEW] = held["", "events"]

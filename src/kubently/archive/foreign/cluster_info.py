@@ -45,8 +45,7 @@ def read(source: Source, prefix: str) -> Picture:
     for name in sorted(source.names()):
         match name.removeprefix(prefix).split("/") if name.startswith(prefix) else []:
             case ["nodes.json" | "nodes.yaml"]:
-                if picture.take(("", "nodes"), name, "") is not None:
-                    picture.hold(("", "nodes"))
+                _list(picture, name, ("", "nodes"), "")
             case [namespace, file] if file.endswith((".json", ".yaml")) and file[:-5] in _KINDS:
                 _list(picture, name, _KINDS[file[:-5]], namespace)
             case [namespace, pod, "logs.txt"]:
@@ -55,9 +54,11 @@ def read(source: Source, prefix: str) -> Picture:
 
 
 def _list(picture: Picture, name: str, key: Key, namespace: str) -> None:
-    picture.namespaces.add(namespace)
-    if picture.take(key, name, namespace) is not None:
+    found = picture.take(key, name, namespace)
+    if found is not None and found.is_whole:
         picture.hold(key, namespace)
+    if namespace:
+        picture.namespaces.add(namespace)
 
 
 def _logs(picture: Picture, name: str, namespace: str, pod: str) -> None:

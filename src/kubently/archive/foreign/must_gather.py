@@ -93,7 +93,10 @@ def _file(picture: Picture, name: str, parts: list[str]) -> None:
             _list(picture, name, _key(group, file.removesuffix(".yaml")), "")
         case ["cluster-scoped-resources", group, plural, file] if file.endswith(".yaml"):
             key = _key(group, plural)
-            if picture.take(key, name, "") is not None and key in _ALL:
+            found = picture.take(key, name, "")
+            if found is None or found.is_broken:
+                picture.lacking.add(key)
+            elif key in _ALL:
                 picture.hold(key)
 
 
@@ -109,7 +112,7 @@ def _list(picture: Picture, name: str, key: Key, namespace: str) -> None:
         return
     if namespace and not of_all:
         picture.namespaces.add(namespace)
-    if found.is_list:
+    if found.is_whole:
         picture.hold(key, "" if of_all else namespace)
 
 

@@ -8,7 +8,7 @@ nobody looked for.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -38,11 +38,13 @@ class Collection:
     kind: str
     """As the file says: "PodList", "Pod", or empty for a bare array."""
     items: list[Any]
+    is_broken: bool = False
+    """Whether a part of the file could not be read."""
 
     @property
-    def is_list(self) -> bool:
-        """Whether it would hold all there is."""
-        return not self.kind or self.kind.endswith("List")
+    def is_whole(self) -> bool:
+        """Whether these are all that were asked for: the members of a list, not single objects."""
+        return not self.is_broken and (not self.kind or self.kind.endswith("List"))
 
 
 @dataclass(slots=True)
@@ -58,6 +60,8 @@ class Picture:
     """Types of which every object in the cluster was collected."""
     whole_in: dict[Key, set[str]] = field(default_factory=dict)
     """Types of which every object of some namespaces was collected."""
+    lacking: set[Key] = field(default_factory=set)
+    """Types of which a file with a single object could not be read."""
     namespaces: set[str] = field(default_factory=set)
     """The namespaces that there are, as far as the archive tells."""
     knows_namespaces: bool = False
@@ -99,6 +103,7 @@ class Picture:
         None if it cannot be read, or holds nothing of the sort.
         """
         found: Collection | None = None
+        before = self.source.left_out.count
         for document in self.documents(file):
             part = _collection(document)
             if part is None:
@@ -107,7 +112,8 @@ class Picture:
                 found = part
             else:
                 found.items.extend(part.items)
-        return found
+        is_broken = self.source.left_out.count > before
+        return replace(found, is_broken=True) if found and is_broken else found
 
     def take(self, key: Key, file: str, namespace: str | None = None) -> Collection | None:
         """Claim what a file holds of one type."""

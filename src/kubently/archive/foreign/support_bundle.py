@@ -112,9 +112,9 @@ def _version(picture: Picture, name: str) -> None:
 
 
 def _list(picture: Picture, name: str, key: Key, namespace: str) -> None:
-    if picture.take(key, name, namespace) is None:
-        return
-    picture.hold(key, namespace)
+    found = picture.take(key, name, namespace)
+    if found is not None and found.is_whole:
+        picture.hold(key, namespace)
     if namespace:
         picture.namespaces.add(namespace)
 
