@@ -39,5 +39,6 @@ def variable_twice(app: App) -> None:
 @scenario("never-available", "workload/rollout-stuck", "Deployment.apps {ns}/web", "progress")
 def never_available(app: App) -> None:
     """A rollout makes no progress: new pods come up and never become ready, without a word."""
-    app.deployment("web", progressDeadlineSeconds=app.pick(20, 600), minReadySeconds=app.pick(15, 0))
-    app.report("web", state={"running": {"startedAt": ago(120)}})
+    app.deployment("web", progressDeadlineSeconds=app.pick(20, 600))
+    app.hold("web")
+    app.report("web", state={"running": {"startedAt": ago(120)}}, status={"phase": "Running"})
