@@ -9,7 +9,6 @@ import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -266,18 +265,27 @@ DOCUMENTS = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS | st.text(max_size=5), inner, max_size=4),
     max_leaves=20,
 )
-FILES = st.sampled_from(
-    [
+NAMES = {
+    "support_bundle": (
         NODES,
         PODS,
         "bundle/cluster-resources/namespaces.json",
         "bundle/cluster-resources/custom-resource-definitions.json",
+        "bundle/cluster-resources/custom-resources/things.example.com/shop.json",
         "bundle/cluster-resources/pods-errors.json",
         "bundle/cluster-info/cluster_version.json",
-        "bundle/cluster-resources/events/shop.json",
         "bundle/cluster-resources/leases/shop.json",
-    ]
-)
+    ),
+    "must_gather": (
+        "image/namespaces/shop/core/pods.yaml",
+        "image/namespaces/shop/shop.yaml",
+        "image/namespaces/shop/pods/web/web.yaml",
+        "image/namespaces/all/core/events.yaml",
+        "image/cluster-scoped-resources/core/nodes/n1.yaml",
+        "image/timestamp",
+    ),
+    "cluster_info": ("nodes.json", "shop/pods.json", "shop/events.yaml", "shop/web/logs.txt"),
+}
 
 
 class Memory:
@@ -295,13 +303,15 @@ class Memory:
         return self._files.get(name)
 
 
-@settings(max_examples=60)
-@given(st.dictionaries(FILES, DOCUMENTS, max_size=4))
-def test_whatever_the_files_hold_is_served_or_left_out(files: dict[str, Any]) -> None:
+@pytest.mark.parametrize("layout", NAMES)
+@settings(max_examples=30)
+@given(data=st.data())
+def test_whatever_the_files_hold_is_served_or_left_out(layout: str, data: st.DataObject) -> None:
+    reader = getattr(archive.foreign, layout)
+    files = data.draw(st.dictionaries(st.sampled_from(NAMES[layout]), DOCUMENTS, min_size=1, max_size=4))
     from_memory = Memory({name: json.dumps(content).encode() for name, content in files.items()})
-    picture = archive.foreign.support_bundle.read(from_memory, "bundle/")
 
-    found = archive.foreign.build.build(picture, "fuzz")
+    found = archive.foreign.build.build(reader.read(from_memory, "bundle/" if layout == "support_bundle" else ""), "x")
 
     for path in ("/api/v1/pods", "/api/v1/nodes", "/apis", "/api/v1/events", "/openapi/v3", "/version"):
         try:

@@ -106,6 +106,7 @@ def test_the_clock_is_the_newest_instant_and_the_version_that_of_the_server(tmp_
         f"{BUNDLE}/nodes.json": [NODE],
         f"{BUNDLE}/leases/kube-node-lease.json": [lease],
         f"{BUNDLE}/pods/shop.json": [plain("web", "shop", status={"startTime": "2026-03-02T09:00:00Z"})],
+        f"{BUNDLE}/events/shop.json": [plain("e", "shop", lastTimestamp="9999-12-31T23:59:59Z", eventTime=None)],
     }
 
     found = archive.read(write(tmp_path, files))

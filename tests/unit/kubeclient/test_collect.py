@@ -11,6 +11,7 @@ import pytest
 from kubently import analyzers
 from kubently.analyzers import ANALYZERS, Analyzer, LogKey, Resource, Snapshot, analyzer, resources
 from kubently.errors import ExecutorOfflineError
+from kubently.kube import partial
 from kubently.kubeclient import collect
 from kubently.schema.findings import Finding
 
@@ -224,3 +225,28 @@ async def test_addons_are_blind_where_nobody_says_what_there_is() -> None:
     snapshot = await collect(apiserver.client(), analyzers=reading(resources.CERTIFICATES), now=NOW)
 
     assert [gap.resource for gap in snapshot.blind] == ["apis"]
+
+
+async def test_what_an_archive_says_that_it_lacks_is_a_gap_and_no_proof() -> None:
+    names = frozenset(f"ns-{number}" for number in range(7))
+    apiserver = Apiserver({PODS: [pod("web-1")]})
+    apiserver.headers |= {"warning": partial.warning(partial.Partial("the bundle may lack pods", names))}
+
+    snapshot = await collect(apiserver.client(), analyzers=reading(resources.PODS), now=NOW)
+
+    (gap,) = snapshot.blind
+    assert gap.resource == "pods"
+    assert gap.reason == "the bundle may lack pods beyond the namespaces ns-0, ns-1, ns-2, ns-3, ns-4 and 2 more"
+    assert len(snapshot.members(resources.PODS)) == 1
+    assert snapshot.is_complete(resources.PODS, "ns-6")
+    assert not snapshot.is_complete(resources.PODS, "shop")
+    assert not snapshot.is_complete(resources.PODS)
+
+
+async def test_a_list_that_was_cut_short_is_whole_nowhere() -> None:
+    apiserver = Apiserver({PODS: [pod(f"web-{number}") for number in range(5)]}, page=2)
+    apiserver.headers |= {"warning": partial.warning(partial.Partial("x", frozenset({"shop"})))}
+
+    snapshot = await collect(apiserver.client(), analyzers=reading(resources.PODS), now=NOW, max_objects=2)
+
+    assert not snapshot.is_complete(resources.PODS, "shop")

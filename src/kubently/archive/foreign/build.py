@@ -30,7 +30,8 @@ def build(picture: Picture, name: str) -> format.Archive:
     found.say_unknown()
     by_type = {key: tuple(sorted(items.values(), key=format.sort_key)) for key, items in found.by_type.items()}
     everything = [item for items in by_type.values() for item in items]
-    captured_at = picture.captured_at or clock.newest(everything)
+    said = picture.captured_at
+    captured_at = said if said and clock.is_likely(said) else clock.newest(everything)
     return format.Archive(
         name=name,
         title=f"{picture.layout}, taken {captured_at:%Y-%m-%d %H:%M} UTC",

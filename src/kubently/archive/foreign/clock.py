@@ -33,6 +33,11 @@ def newest(items: Iterable[objects.KubeObject]) -> datetime:
     return max((instant for item in items for instant in _instants(item)), default=_LONG_AGO)
 
 
+def is_likely(instant: datetime) -> bool:
+    """Say whether a cluster's clock may have shown *instant*: Go writes the year 1 for none, others what they like."""
+    return 1970 < instant.year < 2200
+
+
 def _instants(item: objects.KubeObject) -> Iterator[datetime]:
     parts: list[tuple[objects.KubeObject, tuple[tuple[str, ...], ...]]] = [(item, _OF_OBJECTS)]
     parts += [(part, _OF_CONDITIONS) for part in objects.mappings(item, "status", "conditions")]
@@ -41,8 +46,8 @@ def _instants(item: objects.KubeObject) -> Iterator[datetime]:
     for part, places in parts:
         for place in places:
             found = objects.instant(part, *place)
-            if found is not None:
-                yield found.astimezone(UTC)
+            if found is not None and is_likely(found):
+                yield found
 
 
 def version(said: str, nodes: Iterable[objects.KubeObject]) -> str:
