@@ -9,6 +9,9 @@ from tests.eval.run import Result, evaluate
 from tests.eval.scenarios import SCENARIOS
 
 
+pytestmark = pytest.mark.timeout(600)  # all of it happens in the first test's setup
+
+
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> Result:
     """All scenarios, run once."""
