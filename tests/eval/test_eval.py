@@ -8,7 +8,6 @@ from tests.eval.__main__ import TARGET, say
 from tests.eval.run import Result, evaluate
 from tests.eval.scenarios import SCENARIOS
 
-
 pytestmark = pytest.mark.timeout(600)  # all of it happens in the first test's setup
 
 
