@@ -11,7 +11,6 @@ from kubently.kube.partial import Partial
 
 _WHOLE = format.Held(everywhere=True)
 _NOTHING = format.Held(everywhere=False)
-DEFINITIONS = ("apiextensions.k8s.io", "customresourcedefinitions")
 
 
 def missing(archive: format.Archive, resource: catalog.Resource, target: asked.Target) -> Partial | None:
@@ -36,7 +35,7 @@ def missing(archive: format.Archive, resource: catalog.Resource, target: asked.T
 
 def missing_types(archive: format.Archive) -> Partial | None:
     """Return what is not known of the types that there are."""
-    if archive.held is None or archive.held.get(DEFINITIONS, _NOTHING).everywhere:
+    if archive.knows_types:
         return None
     return Partial(f"the {archive.layout} does not say which custom resources there are")
 

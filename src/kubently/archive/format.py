@@ -77,6 +77,8 @@ class Archive:
     """The newest resourceVersion in the archive: that of every list."""
     held: Mapping[tuple[str, str], Held] | None = None
     """What was collected, by (group, plural); None if it is all there was. What is not a key was not collected."""
+    knows_types: bool = True
+    """Whether there are no other types in the cluster than those in ``resources``."""
     layout: str = ""
     """What wrote it, such as "support bundle"; empty for our own."""
     left_out: tuple[str, ...] = ()

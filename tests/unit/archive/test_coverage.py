@@ -18,7 +18,9 @@ NODES = "/api/v1/nodes"
 def held(**kinds: format.Held) -> format.Archive:
     """A bundle with a pod in each of two namespaces, and what it says that it holds."""
     found = samples.archive(samples.pod("web"), samples.pod("api", "back"))
-    return dataclasses.replace(found, held={("", name): value for name, value in kinds.items()}, layout="bundle")
+    return dataclasses.replace(
+        found, held={("", name): value for name, value in kinds.items()}, layout="bundle", knows_types=False
+    )
 
 
 def warned(found: format.Archive, path: str) -> partial.Partial | None:

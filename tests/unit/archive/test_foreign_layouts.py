@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.archive import layouts
+from tests.unit.archive import layouts, samples
 from tests.unit.archive.layouts import thing
 
 from kubently import archive
-from kubently.archive import format
+from kubently.archive import answers, format
 from kubently.archive.foreign import cluster_info
 from kubently.errors import ConfigError
 from kubently.kube import objects
@@ -192,6 +192,54 @@ def test_a_pod_that_its_image_listed_is_not_read_again(tmp_path: Path) -> None:
 
     assert names(found, "pods") == ["api", "web"]
     assert [reason.partition(":")[0] for reason in found.left_out] == ["image/namespaces/back/core/pods.yaml"]
+
+
+def test_discovery_tells_of_types_that_have_no_definition(tmp_path: Path) -> None:
+    route = {
+        "resource": "routes",
+        "responseKind": {"group": "route.openshift.io", "version": "v1", "kind": "Route"},
+        "scope": "Namespaced",
+        "singularResource": "route",
+        "verbs": ["get", "list", "watch"],
+    }
+    secret = {**route, "resource": "secrets", "responseKind": {"kind": "Secret"}}
+    review = {**route, "resource": "reviews", "responseKind": {"kind": "Review"}, "verbs": ["create"]}
+
+    def group(name: str, *resources: dict[str, Any]) -> dict[str, Any]:
+        return {"metadata": {"name": name}, "versions": [{"version": "v1", "resources": list(resources)}]}
+
+    groups = [group("route.openshift.io", route, review), group("example.com", {**route, "resource": "others"})]
+    listed = {"kind": "RouteList", "apiVersion": "route.openshift.io/v1", "items": [plain("web", "shop")]}
+    files = {
+        "image/aggregated-discovery-api.yaml": {"kind": "APIGroupDiscoveryList", "items": [group("", secret)]},
+        "image/aggregated-discovery-apis.yaml": {"kind": "APIGroupDiscoveryList", "items": groups},
+        "image/namespaces/shop/route.openshift.io/routes.yaml": listed,
+    }
+
+    found = archive.read(write(tmp_path, files))
+
+    assert [item.qualified for item in found.resources if item.custom] == [
+        "routes.route.openshift.io",
+        "others.example.com",
+    ]
+    assert found.knows_types
+    path = "/apis/route.openshift.io/v1/namespaces/shop/routes"
+    assert samples.names(samples.get_json(found, path)) == ["web"]
+    assert samples.get(found, "/openapi/v2").status == 200
+    with pytest.raises(answers.RefusedError, match="the must-gather did not collect others"):
+        samples.get(found, "/apis/example.com/v1/others")
+
+
+def test_a_hosted_cluster_is_another_cluster(tmp_path: Path) -> None:
+    files = {
+        "image/namespaces/shop/core/pods.yaml": [thing("v1", "Pod", "own", "shop")],
+        "image/hostedcluster-x/namespaces/shop/core/pods.yaml": [thing("v1", "Pod", "foreign", "shop")],
+    }
+
+    found = archive.read(write(tmp_path, files))
+
+    assert names(found, "pods") == ["own"]
+    assert found.left_out_count == 1
 
 
 def test_logs_of_a_must_gather(tmp_path: Path) -> None:

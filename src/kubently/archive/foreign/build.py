@@ -5,7 +5,7 @@ Of Secrets only what names them is kept. Of an object that stands in several fil
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,12 +24,13 @@ _Types = Mapping[Key, list[catalog.Resource]]
 
 def build(picture: Picture, name: str) -> format.Archive:
     """Return the archive of what *picture* holds, under the cluster id *name*."""
-    found = _Objects(_types(picture.claims), picture.source.left_out)
+    found = _Objects(_types(picture), picture.source.left_out)
     for claim in picture.claims:
         found.add(claim)
     found.say_unknown()
     by_type = {key: tuple(sorted(items.values(), key=format.sort_key)) for key, items in found.by_type.items()}
     everything = [item for items in by_type.values() for item in items]
+    held = _held(picture, found)
     said = picture.captured_at
     captured_at = said if said and clock.is_likely(said) else clock.newest(everything)
     return format.Archive(
@@ -42,7 +43,8 @@ def build(picture: Picture, name: str) -> format.Archive:
         by_type=by_type,
         logs=picture.logs,
         resource_version=max((format.resource_version(item) for item in everything), default=1),
-        held=_held(picture, found),
+        held=held,
+        knows_types=bool(picture.types) or (_DEFINITIONS in held and held[_DEFINITIONS].everywhere),
         layout=picture.layout,
         left_out=tuple(picture.source.left_out.reasons),
         left_out_count=picture.source.left_out.count,
@@ -52,21 +54,21 @@ def build(picture: Picture, name: str) -> format.Archive:
 # ---- types
 
 
-def _types(claims: Iterable[Claim]) -> dict[Key, list[catalog.Resource]]:
-    """Return the types by name: built-in ones, metrics, and those that a definition in the archive makes."""
+def _types(picture: Picture) -> dict[Key, list[catalog.Resource]]:
+    """Return the types by name: built-in ones, metrics, and those that a definition or discovery tells of."""
     types: dict[Key, list[catalog.Resource]] = {}
     for item in (*catalog.BUILTIN, *catalog.METRICS):
         types.setdefault((item.group, item.plural), []).append(item)
     taken = set(types)
-    for claim in claims:
-        if claim.key != _DEFINITIONS:
-            continue
-        for custom in catalog.custom_resources(claim.item):
-            key = (custom.group, custom.plural)
-            versions = [item.version for item in types.get(key, ())]
-            # A definition can add no version to a type of Kubernetes itself: what is served there is not custom.
-            if key not in taken and _is_sound(custom) and custom.version not in versions:
-                types.setdefault(key, []).append(custom)
+    definitions = [claim.item for claim in picture.claims if claim.key == _DEFINITIONS]
+    defined = (custom for item in definitions for custom in catalog.custom_resources(item))
+    for custom in (*defined, *picture.types):
+        key = (custom.group, custom.plural)
+        known = types.get(key, [])
+        # A definition can add no version to a type of Kubernetes itself: what is served there is not custom.
+        is_new = all(item.version != custom.version and item.kind == custom.kind for item in known)
+        if key not in taken and _is_sound(custom) and is_new:
+            types.setdefault(key, []).append(custom)
     return types
 
 

@@ -3,6 +3,7 @@
 Below one folder for each image that gathered, or at the top::
 
     timestamp                                                    when it began and ended
+    aggregated-discovery-apis.yaml                               the types that there are; newer ones have it
     cluster-scoped-resources/<group>/<plural>/<name>.yaml        one object
     cluster-scoped-resources/<group>/<plural>.yaml               a list
     namespaces/<namespace>/<namespace>.yaml
@@ -20,6 +21,7 @@ import re
 from datetime import UTC
 
 from kubently.archive import format
+from kubently.archive.foreign import types
 from kubently.archive.foreign.picture import Key, Picture
 from kubently.archive.foreign.source import Source
 from kubently.kube import objects
@@ -28,6 +30,8 @@ LAYOUT = "must-gather"
 _SCOPED = "cluster-scoped-resources"
 _NAMESPACES = "namespaces"
 _TOP = re.compile(rf"((?:[^/]+/)*?)(?:{_SCOPED}/[^/]+/[^/]|{_NAMESPACES}/[^/]+/[^/])")
+_HOSTED = re.compile(r"(?:^|/)hostedcluster-[^/]*/")
+_DISCOVERY = ("aggregated-discovery-api.yaml", "aggregated-discovery-apis.yaml")
 _POD = re.compile(rf"((?:[^/]+/)*?{_NAMESPACES}/([^/]+)/)pods/([^/]+)/\3\.yaml")
 _STARTED = re.compile(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)(?:\.\d+)? ([+-]\d\d)(\d\d)\b")
 
@@ -49,7 +53,8 @@ _ALL: frozenset[Key] = frozenset(
 
 def top(names: frozenset[str]) -> str | None:
     """Return the folder above all that was gathered; None if it is no must-gather."""
-    found = {match[1] for name in names if name.endswith((".yaml", ".log")) and (match := _TOP.match(name))}
+    plain = (name for name in names if name.endswith((".yaml", ".log")) and not _HOSTED.search(name))
+    found = {match[1] for name in plain if (match := _TOP.match(name))}
     return min(found, key=len, default=None)
 
 
@@ -57,8 +62,13 @@ def read(source: Source, prefix: str) -> Picture:
     """Read all that was gathered; *prefix* is of no use, since each image has its own."""
     picture = Picture(LAYOUT, source)
     for name in sorted(source.names()):
-        if name.rpartition("/")[2] == "timestamp":
+        folder, _, file = name.rpartition("/")
+        if _HOSTED.search(f"{folder}/"):
+            continue  # another cluster, whose control plane this one hosts
+        if file == "timestamp":
             _timestamp(picture, name)
+        if file in _DISCOVERY:
+            picture.types += [item for document in picture.documents(name) for item in types.listed(document)]
         match = _TOP.match(name)
         if match is not None and not _is_in_a_list(picture, name):
             _file(picture, name, name[len(match[1]) :].split("/"))

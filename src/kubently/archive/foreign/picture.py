@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from kubently.archive import documents, format
+from kubently.archive import catalog, documents, format
 from kubently.archive.foreign.source import Source
 from kubently.kube import objects
 
@@ -66,6 +66,8 @@ class Picture:
     """The namespaces that there are, as far as the archive tells."""
     knows_namespaces: bool = False
     """Whether there are no others."""
+    types: list[catalog.Resource] = field(default_factory=list)
+    """Types that the cluster's discovery listed; none if it was not collected."""
     captured_at: datetime | None = None
     version: str = ""
 
