@@ -61,6 +61,7 @@ async def serve(
         if settings.metrics_listen:
             metrics_port = await stack.enter_async_context(listen(MetricsApp(services), settings.metrics_listen))
         stack.push_async_callback(services.fleet.drain, drain_grace)
+        stack.push_async_callback(services.continuous.stop)
         ports = {"port": port, "tls": tls is not None, "tls_port": tls_port}
         log.info("listening", extra={"host": settings.listen[0], **ports})
         yield Serving(services, port, metrics_port, tls_port)

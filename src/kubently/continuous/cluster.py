@@ -102,6 +102,8 @@ class ClusterWatch:
         """Why it is not known which add-ons there are."""
         self.seconds = 0.0
         """What the last analysis took, logs and thread included."""
+        self._doubtful = False
+        """Whether something is absent and not yet resolved."""
         self.open: Counter[Severity] = Counter()
         """Open findings by severity, symptoms left out."""
 
@@ -169,7 +171,9 @@ class ClusterWatch:
             self.seconds = clock() - began
             least = max(rhythm.interval, rhythm.share * self.seconds)
             if changes == self.picture.changes:
-                with anyio.move_on_after(max(rhythm.idle, least)):
+                absent = self._means.rules.resolve_after.total_seconds()
+                idle = min(rhythm.idle, absent) if self._doubtful else rhythm.idle
+                with anyio.move_on_after(max(idle, least)):
                     await self.picture.news()
             await anyio.sleep(max(rhythm.gather, began + least - clock()))
 
@@ -200,6 +204,7 @@ class ClusterWatch:
         self.open = Counter(
             kept.severity for kept in observed.history.records if kept.is_open and not kept.explained_by
         )
+        self._doubtful = any(kept.is_open and kept.absent_since for kept in observed.history.records)
         means.tell(observed.events)
 
 

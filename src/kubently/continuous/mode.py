@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import anyio
@@ -41,14 +41,29 @@ class Mode:
     webhooks: tuple[webhooks.Webhook, ...]
     counts: Counts
     is_off: bool
+    _scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    _ended: anyio.Event = field(default_factory=anyio.Event)
 
     def start(self, tasks: TaskGroup) -> None:
         """Begin, in tasks of *tasks*; nothing where it is off."""
         if self.is_off:
+            self._ended.set()
             return
-        tasks.start_soon(self.supervisor.run)
+        tasks.start_soon(self._supervise)
         for webhook in self.webhooks:
             tasks.start_soon(webhook.run)
+
+    async def stop(self) -> None:
+        """End the watches, before the fleet waits for open requests, and let other replicas have the clusters."""
+        self._scope.cancel()
+        await self._ended.wait()
+
+    async def _supervise(self) -> None:
+        try:
+            with self._scope:
+                await self.supervisor.run()
+        finally:
+            self._ended.set()
 
 
 def open_mode(

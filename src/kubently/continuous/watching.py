@@ -36,7 +36,7 @@ class Pauses:
     """Before what failed is tried again; doubled each time."""
     last: float = 30.0
     refused: float = 300.0
-    """Before what was refused is tried again: rights change by hand."""
+    """As `last`, after refusals: rights change by hand, but an apiserver that starts refuses for a moment, too."""
     steady: float = 10.0
     """A watch that lasted so long is followed by the next at once."""
     patience: float = 60.0
@@ -70,27 +70,27 @@ class Watcher:
         self._pauses = pauses
         self._version = ""
         self._failing_since: float | None = None
+        self._stands_since: float | None = None
 
     async def run(self) -> None:
         """Keep it for ever."""
         pause = self._pauses.first
         while True:
-            began, wait = self._clock(), 0.0
+            self._stands_since, longest = None, self._pauses.last
             try:
                 if not self._version:
                     await self._list()
                 await self._watch()
                 self._restarts["ended"] += 1
             except KubeError as error:
-                wait = self._refused(error)
+                longest = self._refused(error)
             except (KubentlyError, httpx.TransportError, TimeoutError) as error:
                 self._failed(error)
-            if self._clock() - began >= self._pauses.steady:
+            if self._stands_since is not None and self._clock() - self._stands_since >= self._pauses.steady:
                 pause = self._pauses.first
-                if not wait and self._failing_since is None:
-                    continue
-            await anyio.sleep(wait or pause * random.uniform(0.5, 1.0))
-            pause = min(2 * pause, self._pauses.last)
+                continue
+            await anyio.sleep(pause * random.uniform(0.5, 1.0))
+            pause = min(2 * pause, longest)
 
     async def _list(self) -> None:
         read = 0
@@ -109,7 +109,7 @@ class Watcher:
     async def _watch(self) -> None:
         seconds = random.randint(*self._pauses.longest)
         async with kubeclient.watching(self._client, self._resource, version=self._version, seconds=seconds) as changes:
-            self._failing_since = None
+            self._failing_since, self._stands_since = None, self._clock()
             self._picture.clock_seen(changes.served_at, self._now())
             self._picture.live(self._resource)
             async for change in changes:
@@ -117,16 +117,16 @@ class Watcher:
                 self._version = change.version or self._version
 
     def _refused(self, error: KubeError) -> float:
-        """Take a refusal in, and say how long to wait; 0 for the usual pause."""
+        """Take a refusal in, and say how long the pause before the next attempt may grow."""
         code = kubeclient.status_code(error)
         if code == _GONE:
             self._restarts["expired"] += 1
             self._version = ""
             self._picture.broken(self._resource)
-            return 0.0
+            return self._pauses.last
         if code not in _REFUSALS:
             self._failed(error)
-            return 0.0
+            return self._pauses.last
         self._restarts["refused"] += 1
         self._version = ""
         self._picture.blind(self._resource, f"{_REFUSALS[code]}{error}"[:1000])
