@@ -44,9 +44,7 @@ def watched(alpha: Cluster, folder: Path) -> Iterator[Fleet]:
 def records(fleet: Fleet, pod: str, *, state: str = "all") -> list[dict[str, Any]]:
     """What the history says of a pod's crash loop."""
     page = fleet.api.client().get(f"/api/v1/findings?cluster=alpha&state={state}&namespace={NAMESPACE}")
-    return [
-        record for record in page["findings"] if record["code"] == LOOPING and record["objects"][0]["name"] == pod
-    ]
+    return [record for record in page["findings"] if record["code"] == LOOPING and record["objects"][0]["name"] == pod]
 
 
 def make(cluster: Cluster, name: str) -> None:

@@ -96,6 +96,7 @@ class ClusterWatch:
         self.picture = Picture(self._needed)
         self._logs = Logs(client, clock=means.clock)
         self._slots = anyio.CapacityLimiter(LISTS)
+        self._watchers: list[Watcher] = []
         self._stored: Stored | None = None
         self._discovered = anyio.Event()
         self._unknown: tuple[Blind, ...] = ()
@@ -107,8 +108,14 @@ class ClusterWatch:
         self.open: Counter[Severity] = Counter()
         """Open findings by severity, symptoms left out."""
 
+    def move(self) -> None:
+        """Give all watches up for others: the session that carries them waits for their end."""
+        for watcher in self._watchers:
+            watcher.move()
+
     async def run(self) -> None:
         """Diagnose it for ever."""
+        self._watchers.clear()
         async with anyio.create_task_group() as tasks:
             async with self._means.starting:
                 tasks.start_soon(self._discover_in_turn, tasks)
@@ -120,7 +127,7 @@ class ClusterWatch:
 
     def _watcher(self, resource: Resource) -> Watcher:
         means = self._means
-        return Watcher(
+        watcher = Watcher(
             self._client,
             resource,
             self.picture,
@@ -130,6 +137,8 @@ class ClusterWatch:
             now=means.now,
             pauses=means.pauses,
         )
+        self._watchers.append(watcher)
+        return watcher
 
     async def _discover_in_turn(self, tasks: TaskGroup) -> None:
         """Watch the add-ons that the cluster serves, also those that come later."""

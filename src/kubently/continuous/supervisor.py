@@ -25,6 +25,7 @@ from kubently.errors import KubentlyError
 from kubently.fleet import Fleet, FleetTransport
 from kubently.kubeclient import KubeClient
 from kubently.schema import ClusterId, Permission, Principal, Role
+from kubently.tunnel import Session
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +72,16 @@ class Supervisor:
         for cluster, running in self._running.items():
             if cluster in here:
                 running.seen_at = now
+                self._leave_draining(cluster, running)
             elif now - running.seen_at > LINGER:
                 running.scope.cancel()
+
+    def _leave_draining(self, cluster: ClusterId, running: _Running) -> None:
+        """An executor that stops, or spreads its sessions, waits for what runs over them: watches would last."""
+        draining = self._fleet.draining(cluster)
+        if draining - running.draining and running.watch is not None:
+            running.watch.move()
+        running.draining = draining
 
     async def _keep(self, cluster: ClusterId, running: _Running) -> None:
         """Claim a cluster in turn, and watch it while the claim holds."""
@@ -138,3 +147,4 @@ class _Running:
     seen_at: float
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     watch: ClusterWatch | None = None
+    draining: frozenset[Session] = frozenset()

@@ -71,6 +71,11 @@ class Watcher:
         self._version = ""
         self._failing_since: float | None = None
         self._stands_since: float | None = None
+        self._standing = anyio.CancelScope()
+
+    def move(self) -> None:
+        """Give the watch that stands up for another one."""
+        self._standing.cancel()
 
     async def run(self) -> None:
         """Keep it for ever."""
@@ -80,7 +85,8 @@ class Watcher:
             try:
                 if not self._version:
                     await self._list()
-                await self._watch()
+                with anyio.CancelScope() as self._standing:
+                    await self._watch()
                 self._restarts["ended"] += 1
             except KubeError as error:
                 longest = self._refused(error)

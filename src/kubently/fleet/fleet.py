@@ -441,6 +441,10 @@ class Fleet:
         """All of this replica that serve."""
         return [c.session for sessions in self._sessions.values() for c in sessions]
 
+    def draining(self, cluster: ClusterId) -> frozenset[Session]:
+        """Sessions of *cluster* here that end as soon as nothing runs over them."""
+        return frozenset(c.session for c in self._sessions.get(cluster, ()) if c.session.is_draining)
+
     def lost_within(self, seconds: float) -> list[ClusterId]:
         """The clusters that left this replica so recently and have not come back to any."""
         since = self._clock() - seconds

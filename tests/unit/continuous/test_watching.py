@@ -20,13 +20,8 @@ PATH = "/api/v1/pods"
 QUICK = Pauses(first=0.001, last=0.01, refused=0.01, steady=60)
 
 
-@asynccontextmanager
-async def watched(
-    apiserver: WatchedApiserver, picture: Picture, *, pauses: Pauses = QUICK
-) -> AsyncIterator[Counter[str]]:
-    """A watcher of pods at work, and what it counts."""
-    restarts: Counter[str] = Counter()
-    watcher = Watcher(
+def make(apiserver: WatchedApiserver, picture: Picture, restarts: Counter[str], pauses: Pauses = QUICK) -> Watcher:
+    return Watcher(
         apiserver.client(),
         PODS,
         picture,
@@ -36,6 +31,15 @@ async def watched(
         now=lambda: datetime.now(UTC),
         pauses=pauses,
     )
+
+
+@asynccontextmanager
+async def watched(
+    apiserver: WatchedApiserver, picture: Picture, *, pauses: Pauses = QUICK
+) -> AsyncIterator[Counter[str]]:
+    """A watcher of pods at work, and what it counts."""
+    restarts: Counter[str] = Counter()
+    watcher = make(apiserver, picture, restarts, pauses)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(watcher.run)
         yield restarts
@@ -151,3 +155,18 @@ async def test_a_line_that_is_no_event_breaks_the_watch_and_nothing_else() -> No
         await until_names(picture, "web-1", "web-2")
 
     assert restarts["failed"] == 1
+
+
+async def test_moves_its_watch_without_a_list_when_told_to() -> None:
+    apiserver, picture = WatchedApiserver({PATH: [pod("web-1")]}), Picture([PODS])
+    watcher = make(apiserver, picture, Counter())
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(watcher.run)
+        await until_state(picture, State.LIVE)
+        watcher.move()
+        await apiserver.watched(PATH, 2)
+        tasks.cancel_scope.cancel()
+
+    assert apiserver.watched_from(PATH) == ["10", "10"]
+    assert apiserver.lists(PATH) == 1
