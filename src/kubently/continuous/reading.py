@@ -62,7 +62,7 @@ class Readings:
     ) -> tuple[ClusterHistory, tuple[FindingRecord, ...]]:
         """What *principal* may see of one cluster, whose visibility was checked. Raises StoreError."""
         history = (await self._histories.load(cluster)).history
-        records = _visible(history.records, principal, cluster) if history else ()
+        records = visible(history.records, principal, cluster) if history else ()
         return self._describe(cluster, history), tuple(record for record in records if wanted.has(record))
 
     async def annotate(self, principal: Principal, diagnosis: Diagnosis, *, namespace: str = "") -> Diagnosis:
@@ -103,7 +103,7 @@ class Readings:
         history = await self.check(cluster)
         records = [
             record
-            for record in _visible(history.records, principal, cluster)
+            for record in visible(history.records, principal, cluster)
             if Wanted(FindingState.ALL, namespace=namespace).has(record)
         ]
         began = {record.id: record.began_at for record in records if record.resolved_at is None}
@@ -135,7 +135,7 @@ class Readings:
         )
 
 
-def _visible(records: Iterable[Kept], principal: Principal, cluster: ClusterId) -> tuple[FindingRecord, ...]:
+def visible(records: Iterable[Kept], principal: Principal, cluster: ClusterId) -> tuple[FindingRecord, ...]:
     """The public parts of those records that *principal* may see."""
     limits = narrowing.of(principal, cluster)
     if limits is None:
