@@ -229,6 +229,7 @@ def test_every_volume_is_mounted_and_every_mount_has_a_volume() -> None:
         ({"tls": {"mode": "none", "internal": {"endToEnd": True}}}, "tls.mode is none"),
         ({"tls": {"certificate": {"crt": "x"}}}, "set tls.certificate.key"),
         ({"tls": {"clientAuth": {"forwardedHeader": "client-cert"}}}, "set api.trustedProxies"),
+        ({"api": {"continuous": {"webhooks": ["https://a.example"]}}}, "set api.continuous.webhookSecret"),
         ({"tls": {"clientAuth": {"mode": "required"}}}, "no client certificate can reach the API"),
         ({"redis": {"enabled": False}, "api": {"replicaCount": 2}}, "or api.replicaCount: 1"),
         ({"redis": {"enabled": False}, "autoscaling": {"enabled": True}}, "several replicas share a Redis"),

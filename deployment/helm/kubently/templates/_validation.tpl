@@ -36,6 +36,9 @@
 {{- if and $hasApi .Values.gateway.backendTLSPolicy.enabled (or (not (include "kubently.tls.endToEnd" .)) (not .Values.gateway.backendTLSPolicy.caConfigMap)) -}}
 {{- $wrong = append $wrong "gateway.backendTLSPolicy is for a pod that serves TLS: set tls.internal.endToEnd: true, and gateway.backendTLSPolicy.caConfigMap to a ConfigMap with its CA under ca.crt" -}}
 {{- end -}}
+{{- if and $hasApi .Values.api.continuous.webhooks (not .Values.api.continuous.webhookSecret) -}}
+{{- $wrong = append $wrong "api.continuous.webhooks are signed: set api.continuous.webhookSecret to a Secret with the key under secret" -}}
+{{- end -}}
 {{- if and $hasApi .Values.api.oidc.issuer (not (and .Values.api.oidc.clientId .Values.api.oidc.roles)) -}}
 {{- $wrong = append $wrong "api.oidc.issuer lets nobody in alone: set api.oidc.clientId and api.oidc.roles" -}}
 {{- end -}}

@@ -65,6 +65,15 @@ KUBENTLY_OIDC_ROLES_FILE: /etc/kubently/roles/roles.yaml
 {{- if .Values.api.analyzers }}
 KUBENTLY_ANALYZERS: /etc/kubently/analyzers
 {{- end }}
+{{- with .Values.api.continuous }}
+KUBENTLY_CONTINUOUS: {{ .clusters | quote }}
+{{- with .webhooks }}
+KUBENTLY_FINDINGS_WEBHOOKS: {{ join "," . | quote }}
+{{- end }}
+{{- if .webhookSecret }}
+KUBENTLY_FINDINGS_WEBHOOK_SECRET_FILE: /etc/kubently/webhook/secret
+{{- end }}
+{{- end }}
 {{- include "kubently.proxyEnv" . }}
 {{- end -}}
 
@@ -149,6 +158,9 @@ KUBENTLY_STORE_TLS_SERVER_NAME: {{ . }}
 {{- $found = append $found (dict "name" "redis-client" "secret" . "path" "/etc/kubently/redis-client" "items" $pair) -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+{{- with .Values.api.continuous.webhookSecret -}}
+{{- $found = append $found (dict "name" "webhook" "secret" . "path" "/etc/kubently/webhook" "items" (list (dict "key" "secret" "path" "secret"))) -}}
 {{- end -}}
 {{- toYaml $found -}}
 {{- end -}}
