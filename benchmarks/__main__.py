@@ -11,6 +11,7 @@ from benchmarks import (
     audit,
     beside,
     credential,
+    diagnosis,
     enrolment,
     hub,
     idle,
@@ -34,6 +35,7 @@ def main() -> None:
     uvloop.run(stores.run(quick=quick))
     credential.run(10 if quick else 50)
     uvloop.run(kubernetes.run(quick=quick))
+    uvloop.run(diagnosis.run(quick=quick))
     uvloop.run(replicas.run(quick=quick))
     uvloop.run(hub.run(quick=quick))
     uvloop.run(beside.run(quick=quick))

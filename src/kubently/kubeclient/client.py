@@ -15,6 +15,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
+import msgspec
 
 from kubently.analyzers import Resource
 from kubently.errors import KubeError
@@ -212,10 +213,18 @@ async def _raise_for_status(response: httpx.Response) -> None:
     raise KubeError(message[:1000], details={"status": status})
 
 
+def _decoded(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        # Python's own is slower and takes more: halves of surrogate pairs, whole numbers of any size.
+        return json.loads(body)
+
+
 def parse(body: bytes) -> dict[str, Any] | None:
     """A JSON object; None for anything else."""
     try:
-        document = json.loads(body)
+        document = _decoded(body)
     except (ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) else None
