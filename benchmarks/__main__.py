@@ -10,6 +10,7 @@ import uvloop
 from benchmarks import (
     audit,
     beside,
+    continuous,
     credential,
     diagnosis,
     enrolment,
@@ -36,6 +37,7 @@ def main() -> None:
     credential.run(10 if quick else 50)
     uvloop.run(kubernetes.run(quick=quick))
     uvloop.run(diagnosis.run(quick=quick))
+    uvloop.run(continuous.run(quick=quick))
     uvloop.run(replicas.run(quick=quick))
     uvloop.run(hub.run(quick=quick))
     uvloop.run(beside.run(quick=quick))
