@@ -65,17 +65,20 @@ class Readings:
         records = visible(history.records, principal, cluster) if history else ()
         return self._describe(cluster, history), tuple(record for record in records if wanted.has(record))
 
-    async def annotate(self, principal: Principal, diagnosis: Diagnosis, *, namespace: str = "") -> Diagnosis:
-        """A diagnosis whose findings say when they were first seen, where the history has them. Never fails."""
+    async def annotate(self, diagnosis: Diagnosis) -> Diagnosis:
+        """A diagnosis whose findings say when they were first seen, where the history has them. Never fails.
+
+        Whoever sees a finding now may know since when it is there, whatever else of the history is not theirs.
+        """
         cluster = ClusterId(diagnosis.cluster)
         if self._chosen.is_off or not self._is_on(cluster):
             return diagnosis
         try:
-            _, records = await self.read(principal, cluster, Wanted(FindingState.ALL, namespace=namespace))
+            history = (await self._histories.load(cluster)).history
         except StoreError as error:
             log.warning("a history was not read", extra={"cluster": cluster, "reason": str(error)})
             return diagnosis
-        first = {record.id: record.first_seen for record in records}
+        first = {kept.id: kept.first_seen for kept in history.records} if history else {}
         return diagnosis.model_copy(
             update={
                 name: tuple(item.model_copy(update={"first_seen": first.get(item.id)}) for item in items)
@@ -101,19 +104,14 @@ class Readings:
         """A diagnosis that says what is new since *instant*, and what was resolved. Raises NotWatchedError."""
         cluster = ClusterId(diagnosis.cluster)
         history = await self.check(cluster)
-        records = [
-            record
-            for record in visible(history.records, principal, cluster)
-            if Wanted(FindingState.ALL, namespace=namespace).has(record)
-        ]
-        began = {record.id: record.began_at for record in records if record.resolved_at is None}
+        began = {kept.id: kept.began_at for kept in history.records if kept.is_open}
         present = {item.id for item in (*diagnosis.findings, *diagnosis.symptoms)}
         # What the history has not seen yet began a moment ago.
         new = tuple(item.id for item in diagnosis.findings if item.id not in began or began[item.id] >= instant)
         resolved = tuple(
             record
-            for record in records
-            if record.resolved_at and record.resolved_at >= instant and record.id not in present
+            for record in visible(history.records, principal, cluster)
+            if Wanted(FindingState.RESOLVED, instant, namespace).has(record) and record.id not in present
         )
         told = Since(since=instant, history=self._describe(cluster, history), new=new, resolved=resolved)
         return diagnosis.model_copy(update={"since": told})

@@ -45,7 +45,17 @@ RETRY = 30.0
 class Supervisor:
     """Begins and ends the tasks while `run` runs."""
 
-    def __init__(self, fleet: Fleet, audit: Audit, chosen: Chosen, claims: Owners, means: Means) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        audit: Audit,
+        chosen: Chosen,
+        claims: Owners,
+        means: Means,
+        *,
+        renew_every: float = owners.RENEW_EVERY,
+    ) -> None:
+        self._renew_every = renew_every
         self._fleet = fleet
         self._audit = audit
         self._chosen = chosen
@@ -90,7 +100,7 @@ class Supervisor:
                 while True:
                     if await self._may(cluster):
                         await self._watch(cluster, running)
-                    await anyio.sleep(owners.RENEW_EVERY)
+                    await anyio.sleep(self._renew_every)
         finally:
             del self._running[cluster]
 
@@ -100,7 +110,7 @@ class Supervisor:
                 running.watch = ClusterWatch(cluster, client, self._means)
                 tasks.start_soon(self._run, running.watch)
                 while True:
-                    await anyio.sleep(owners.RENEW_EVERY)
+                    await anyio.sleep(self._renew_every)
                     if not await self._may(cluster):
                         break
                 tasks.cancel_scope.cancel()

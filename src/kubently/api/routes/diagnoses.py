@@ -69,7 +69,7 @@ class _Lines(Response):
             diagnosis = await here.services.diagnoses.diagnose(
                 here.principal, cluster, namespace=self._namespace or None, request_id=here.request_id
             )
-            diagnosis = await readings.annotate(here.principal, diagnosis, namespace=self._namespace)
+            diagnosis = await readings.annotate(diagnosis)
             if self._since is not None:
                 diagnosis = await readings.since(here.principal, diagnosis, self._since, namespace=self._namespace)
             result = ClusterDiagnosis(cluster=cluster, diagnosis=diagnosis)
