@@ -69,7 +69,7 @@ chaos: $(VENV)/.dev ## Break everything under load: KUBENTLY_CHAOS_SECONDS=3600 
 	$(PYTEST) -q tests/chaos $(ARGS)
 
 testbed: $(VENV)/.dev ## Build the test bed's binaries once (needs Go; minutes)
-	$(BIN)/python -m tests.testbed.build
+	$(BIN)/python -m tests.testbed.build $(ARGS)
 
 bench: $(VENV)/.dev ## Print the benchmarks
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -14,14 +14,14 @@ from pathlib import Path
 from kubently.schema import ClusterDiagnosis, Diagnosis
 from tests.e2e.harness import ApiProcess, Cli, Fleet
 from tests.eval import busy
-from tests.eval.app import Scenario
+from tests.eval.app import App, Scenario
 from tests.eval.inject import inject
 from tests.eval.score import Outcome, alarms, judge
 from tests.testbed.cluster import Cluster
 
 FAULTY, HEALTHY = "faulty", "healthy"
 _READER = "kubently:executor"
-_NOT_DRY = re.compile(r"\b(?:TAG|SIZE|KEY|VALUE|AMOUNT|RESOURCE)\b|^kubectl rollout restart ")
+_NOT_DRY = re.compile(r"\b(?:TAG|SIZE|KEY|VALUE|AMOUNT|RESOURCE)\b|^kubectl rollout restart |^helm ")
 """Commands with words to be replaced, and one that knows no dry run."""
 SETTLE = 75.0
 """Seconds until what does not go forward counts as a fault."""
@@ -53,28 +53,54 @@ class Result:
         return self.found / len(self.outcomes)
 
 
-def evaluate(folder: Path, scenarios: Sequence[Scenario]) -> Result:
-    """Run all *scenarios* at once: each has a namespace of its own, and its twin one in the other cluster."""
+@dataclass(frozen=True)
+class Prepared:
+    """Both clusters in the state in which they are to be diagnosed, and the fleet in front of them."""
+
+    scenarios: Sequence[Scenario]
+    broken: Sequence[App]
+    faulty: Cluster
+    healthy: Cluster
+    fleet: Fleet
+
+    def diagnose(self, cluster: Cluster, namespace: str = "") -> Diagnosis:
+        """Diagnose one of them, or a namespace in it, through the tunnel."""
+        body = {"clusters": [cluster.name], "namespace": namespace}
+        (line,) = self.fleet.api.client().stream("/api/v1/diagnoses", body, timeout=120)
+        result = ClusterDiagnosis.model_validate(line)
+        assert result.diagnosis is not None, json.dumps(result.problem)
+        return result.diagnosis
+
+
+@contextmanager
+def prepared(folder: Path, scenarios: Sequence[Scenario]) -> Iterator[Prepared]:
+    """Put all *scenarios* in at once: each has a namespace of its own, and its twin one in the other cluster."""
     broken = [scenario.app(broken=True) for scenario in scenarios]
     twins = [scenario.app(broken=False) for scenario in scenarios]
     with _clusters(folder) as (faulty, healthy), _fleet(folder, faulty, healthy) as fleet:
         inject(faulty, broken)
         inject(healthy, [*twins, *busy.apps()])
         time.sleep(SETTLE)
-        names = [app.namespace for app in broken]
+        yield Prepared(scenarios, broken, faulty, healthy, fleet)
+
+
+def evaluate(folder: Path, scenarios: Sequence[Scenario]) -> Result:
+    """Run all *scenarios* and score them."""
+    with prepared(folder, scenarios) as ready:
+        names = [app.namespace for app in ready.broken]
+        pairs = list(zip(scenarios, ready.broken, strict=True))
         outcomes = tuple(
-            judge(scenario, app.namespace, _diagnose(fleet, FAULTY, app.namespace), names)
-            for scenario, app in zip(scenarios, broken, strict=True)
+            judge(scenario, app.namespace, ready.diagnose(ready.faulty, app.namespace), names)
+            for scenario, app in pairs
         )
-        whole = _diagnose(fleet, FAULTY, "")
-        well = _diagnose(fleet, HEALTHY, "")
+        whole, well = ready.diagnose(ready.faulty), ready.diagnose(ready.healthy)
         commands = sorted({line for finding in whole.findings if finding.remedy for line in finding.remedy.commands})
-        ready = [shlex.split(line)[1:] for line in commands if not _NOT_DRY.search(line)]
-        refused = tuple(filter(None, (_refusal(faulty, words) for words in ready)))
+        dry = [shlex.split(line)[1:] for line in commands if not _NOT_DRY.search(line)]
+        refused = tuple(filter(None, (_refusal(ready.faulty, words) for words in dry)))
     told = {(finding.code, str(finding.objects[0])) for finding in whole.findings}
-    seen = sum((s.code, s.at_fault.format(ns=app.namespace)) in told for s, app in zip(scenarios, broken, strict=True))
+    seen = sum((s.code, s.at_fault.format(ns=app.namespace)) in told for s, app in pairs)
     false = tuple(f"{finding.severity.value} {finding.code}: {finding.title}" for finding in alarms(well))
-    return Result(outcomes, false, well.coverage.objects, refused, len(ready), seen)
+    return Result(outcomes, false, well.coverage.objects, refused, len(dry), seen)
 
 
 @contextmanager
@@ -124,11 +150,3 @@ def _reader() -> Iterator[dict[str, object]]:
 def _refusal(cluster: Cluster, words: Sequence[str]) -> str:
     done = cluster.kubectl(*words, "--dry-run=server", check=False)
     return f"kubectl {shlex.join(words)}: {done.stderr}" if done.returncode else ""
-
-
-def _diagnose(fleet: Fleet, cluster: str, namespace: str) -> Diagnosis:
-    body = {"clusters": [cluster], "namespace": namespace}
-    (line,) = fleet.api.client().stream("/api/v1/diagnoses", body, timeout=120)
-    result = ClusterDiagnosis.model_validate(line)
-    assert result.diagnosis is not None, json.dumps(result.problem)
-    return result.diagnosis

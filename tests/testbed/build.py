@@ -49,6 +49,8 @@ class Group:
     """Name that Go gives a program, where it is not ours."""
     is_optional: bool = field(default=False, repr=False)
     """Whether a first run that has little time left may do without."""
+    is_extra: bool = field(default=False, repr=False)
+    """Whether it is built only when it is named: no test needs it, and it takes long."""
 
     def digest(self) -> str:
         """Names everything that decides what the programs are."""
@@ -93,6 +95,8 @@ GROUPS = (
         is_optional=True,
     ),
     Group("support-bundle", ("support-bundle",), built_as={"support-bundle": "troubleshoot"}, is_optional=True),
+    Group("popeye", ("popeye",), is_extra=True),
+    Group("k8sgpt", ("k8sgpt-analyzers",), package=".", built_as={"k8sgpt-analyzers": "k8sgpt"}, is_extra=True),
 )
 """In the order in which they are built: what the most tests need comes first."""
 
@@ -103,15 +107,16 @@ def folder(group: Group, environ: Mapping[str, str] = os.environ) -> Path:
     return Path(cache) / "kubently" / "testbed" / f"{group.module}-{group.digest()}"
 
 
-def build(*, defer_after: float | None = None) -> None:
-    """Build what is missing. Raises RuntimeError with the compiler's words.
+def build(*names: str, defer_after: float | None = None) -> None:
+    """Build what is missing: the groups named, or all but extra ones. Raises RuntimeError with the compiler's words.
 
     On a machine that lacks a required group, optional ones that are not built after *defer_after* seconds are left
     out, and named on stdout; where the required ones were there already, nothing is left out.
     """
     end = None if defer_after is None else time.monotonic() + defer_after
-    is_cold = any(not folder(group).exists() for group in GROUPS if not group.is_optional)
-    for group in GROUPS:
+    chosen = [group for group in GROUPS if group.module in names or not (names or group.is_extra)]
+    is_cold = any(not folder(group).exists() for group in chosen if not group.is_optional)
+    for group in chosen:
         try:
             _ensure(group, end if is_cold and group.is_optional else None)
         except subprocess.TimeoutExpired:
@@ -164,8 +169,13 @@ def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("--defer-after", type=float, metavar="SECONDS", help="then leave out what is optional")
+    modules = [group.module for group in GROUPS]
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"only these of {', '.join(modules)}")
+    chosen = parser.parse_args()
+    if unknown := set(chosen.groups).difference(modules):
+        parser.error(f"there is no group {', '.join(sorted(unknown))}")
     try:
-        build(defer_after=parser.parse_args().defer_after)
+        build(*chosen.groups, defer_after=chosen.defer_after)
     except RuntimeError as error:
         sys.exit(str(error))
     print("test bed:", *(folder(group) for group in GROUPS if folder(group).exists()), sep="\n  ")

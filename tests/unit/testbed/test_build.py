@@ -38,6 +38,7 @@ OPTIONAL = [
     "konnectivity",
     "support-bundle",
 ]
+EXTRA = ["popeye", "k8sgpt"]
 OPTIONAL_PROGRAMS = [program for group in build.GROUPS if group.is_optional for program in group.programs]
 
 
@@ -96,6 +97,13 @@ def test_a_changed_group_leaves_the_others_alone(go: Go, monkeypatch: pytest.Mon
 
     assert go.asked() == ["kwok"]
     assert len(list(go.cache.glob("kwok-????????????????"))) == 2
+
+
+def test_what_is_extra_is_built_when_it_is_named(go: Go) -> None:
+    build.build("popeye")
+
+    assert go.asked() == ["popeye"]
+    assert [group.module for group in build.GROUPS if group.is_extra] == EXTRA
 
 
 def test_a_build_that_fails_leaves_nothing_and_says_why(go: Go) -> None:
