@@ -122,7 +122,9 @@ def finding_id(code: str, at_fault: ResourceRef, key: str = "") -> str:
 
 def quote(source: str, words: str, *, limit: int = QUOTE_LIMIT) -> Evidence:
     """Quote the cluster's own words, as far as *limit* characters go."""
-    return Evidence(source=clean(source, limit=300), quote=clean(words, limit=limit))
+    where, said = clean(source, limit=300), clean(words, limit=limit)
+    digest = hashlib.sha256(f"{where}\n{said}".encode()).hexdigest()[:8]
+    return Evidence(id=digest, source=where, quote=said)
 
 
 # ECMA-48: CSI and OSC sequences, then other two-byte escapes.

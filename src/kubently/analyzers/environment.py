@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from kubently.analyzers import cases, containers, evidence
 from kubently.analyzers.base import Analyzer, Condition, analyzer, clean, finding, quote
@@ -73,7 +74,7 @@ def environment_variables(snapshot: Snapshot) -> Iterator[Finding]:
         for workload in snapshot.members(resource):
             for container in objects.containers(workload):
                 yield from _twice(workload, container)
-                yield from _addresses(snapshot, workload, container)
+            yield from _addresses(snapshot, workload)
 
 
 @analyzer("pod-dns", needs=cases.NEEDS, conditions=(NO_DNS, HOST_DNS), needs_logs=True)
@@ -99,22 +100,43 @@ def _twice(workload: KubeObject, container: KubeObject) -> Iterator[Finding]:
         seen[name] = value
 
 
-def _addresses(snapshot: Snapshot, workload: KubeObject, container: KubeObject) -> Iterator[Finding]:
-    ref = objects.ref(workload)
-    for item in objects.mappings(container, "env"):
-        match = _ADDRESS.fullmatch(objects.text(item, "value"))
-        if match is None or match["name"] in _OWN_MACHINE or not _is_address(snapshot, match):
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A variable of a container that surely holds the address of a Service."""
+
+    where: str
+    service: ResourceRef
+    """Which need not exist."""
+    port: int | None
+    is_full: bool
+    """Whether the name says its namespace, so that it can be no name of elsewhere."""
+
+
+def addresses_of(snapshot: Snapshot, workload: KubeObject) -> Iterator[Address]:
+    """Yield the addresses of Services in the variables of a workload's containers."""
+    own = objects.namespace(workload)
+    for container in objects.containers(workload):
+        for item in objects.mappings(container, "env"):
+            match = _ADDRESS.fullmatch(objects.text(item, "value"))
+            if match is None or match["name"] in _OWN_MACHINE or not _is_address(snapshot, match):
+                continue
+            yield Address(
+                where=f"container {objects.text(container, 'name')} variable {objects.text(item, 'name')}",
+                service=ResourceRef(kind="Service", namespace=match["namespace"] or own, name=match["name"]),
+                port=int(match["port"]) if match["port"] else None,
+                is_full=bool(match["namespace"]),
+            )
+
+
+def _addresses(snapshot: Snapshot, workload: KubeObject) -> Iterator[Finding]:
+    for address in addresses_of(snapshot, workload):
+        if not snapshot.is_complete(SERVICES, address.service.namespace):
             continue
-        namespace = match["namespace"] or ref.namespace
-        if not snapshot.is_complete(SERVICES, namespace):
-            continue
-        service = snapshot.get(SERVICES, namespace, match["name"])
-        target = ResourceRef(kind="Service", namespace=namespace, name=match["name"])
-        where = f"container {objects.text(container, 'name')} variable {objects.text(item, 'name')}"
-        if service is None and match["namespace"]:
-            yield _missing(snapshot, workload, target, where)
-        elif service is not None and match["port"] and not _has_port(service, int(match["port"])):
-            yield _no_port(snapshot, service, workload, int(match["port"]), where)
+        service = snapshot.find(address.service)
+        if service is None and address.is_full:
+            yield _missing(snapshot, workload, address.service, address.where)
+        elif service is not None and address.port and not _has_port(service, address.port):
+            yield _no_port(snapshot, service, workload, address.port, address.where)
 
 
 def _is_address(snapshot: Snapshot, match: re.Match[str]) -> bool:
@@ -144,12 +166,12 @@ def _missing(snapshot: Snapshot, workload: KubeObject, target: ResourceRef, wher
             quote(f"services in namespace {target.namespace}", known),
         ),
         next_checks=(f"get services -n {target.namespace}",),
-        severity=Severity.OUTAGE if _is_missed(snapshot, ref, target.name) else None,
+        severity=Severity.OUTAGE if is_missed(snapshot, ref, target.name) else None,
         key=where,
     )
 
 
-def _is_missed(snapshot: Snapshot, workload: ResourceRef, name: str) -> bool:
+def is_missed(snapshot: Snapshot, workload: ResourceRef, name: str) -> bool:
     """Say whether no pod of the workload is ready, and a log of them speaks of the host."""
     pods = [pod for pod in snapshot.pods_of(workload) if not containers.is_finished(pod)]
     if any(map(containers.is_ready, pods)):
@@ -176,7 +198,7 @@ def _no_port(snapshot: Snapshot, service: KubeObject, workload: KubeObject, port
             quote(f"{cases.display(target)} spec.ports", ports or "none"),
         ),
         next_checks=(f"describe service {target.name} -n {target.namespace}",),
-        severity=Severity.OUTAGE if _is_missed(snapshot, ref, target.name) else None,
+        severity=Severity.OUTAGE if is_missed(snapshot, ref, target.name) else None,
         key=where,
     )
 

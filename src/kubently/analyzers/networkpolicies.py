@@ -96,7 +96,7 @@ def _without_dns(snapshot: Snapshot) -> Iterator[Finding]:
         workload = snapshot.workload_of(pod)
         if workload in told or containers.is_finished(pod) or objects.flag(pod, "spec", "hostNetwork"):
             continue
-        policies = _policies_of(snapshot, pod, "Egress")
+        policies = of_pod(snapshot, pod, "Egress")
         rules = [rule for policy in policies for rule in objects.mappings(policy, "spec", "egress")]
         if not policies or any(_reaches_dns(snapshot, rule) for rule in rules):
             continue
@@ -109,7 +109,7 @@ def _without_dns(snapshot: Snapshot) -> Iterator[Finding]:
 
 def _reaches_dns(snapshot: Snapshot, rule: KubeObject) -> bool:
     ports = objects.mappings(rule, "ports")
-    if ports and not any(_covers(port, _DNS_PORT, "", "UDP") for port in ports):
+    if ports and not any(covers(port, _DNS_PORT, "", "UDP") for port in ports):
         return False
     peers = objects.mappings(rule, "to")
     return not peers or any(_may_be_dns(snapshot, peer) for peer in peers)
@@ -155,7 +155,7 @@ def _shut_services(snapshot: Snapshot) -> Iterator[Finding]:
         pods = services.live_pods(snapshot, service)
         if not pods or objects.flag(pods[0], "spec", "hostNetwork"):
             continue
-        policies = _policies_of(snapshot, pods[0], "Ingress")
+        policies = of_pod(snapshot, pods[0], "Ingress")
         rules = [rule for policy in policies for rule in objects.mappings(policy, "spec", "ingress")]
         for port in objects.mappings(service, "spec", "ports"):
             if policies and not any(_lets_in(rule, port, pods[0]) for rule in rules):
@@ -164,12 +164,12 @@ def _shut_services(snapshot: Snapshot) -> Iterator[Finding]:
 
 def _lets_in(rule: KubeObject, service_port: KubeObject, pod: KubeObject) -> bool:
     ports = objects.mappings(rule, "ports")
-    number, name = _target(service_port, pod)
+    number, name = target_of(service_port, pod)
     protocol = objects.text(service_port, "protocol", default="TCP")
-    return not ports or any(_covers(port, number, name, protocol) for port in ports)
+    return not ports or any(covers(port, number, name, protocol) for port in ports)
 
 
-def _target(service_port: KubeObject, pod: KubeObject) -> tuple[int, str]:
+def target_of(service_port: KubeObject, pod: KubeObject) -> tuple[int, str]:
     """Number (0 if not known) and name of the pod's port that a Service's port leads to."""
     wanted = objects.at(service_port, "targetPort")
     own = [port for container in objects.containers(pod) for port in objects.mappings(container, "ports")]
@@ -180,7 +180,8 @@ def _target(service_port: KubeObject, pod: KubeObject) -> tuple[int, str]:
     return number, next((objects.text(p, "name") for p in own if objects.integer(p, "containerPort") == number), "")
 
 
-def _covers(port: KubeObject, number: int, name: str, protocol: str) -> bool:
+def covers(port: KubeObject, number: int, name: str, protocol: str) -> bool:
+    """Say whether a rule's port is that of a pod; a number of 0 is not known, and nothing can be said of it."""
     if objects.text(port, "protocol", default="TCP") != protocol:
         return False
     given = objects.at(port, "port")
@@ -195,7 +196,7 @@ def _covers(port: KubeObject, number: int, name: str, protocol: str) -> bool:
 
 def _shut(service: KubeObject, port: KubeObject, pod: KubeObject, policies: Sequence[KubeObject]) -> Finding:
     ref, behind = objects.ref(policies[0]), objects.ref(service)
-    number, name = _target(port, pod)
+    number, name = target_of(port, pod)
     target = str(number or name)
     names = ", ".join(objects.name(policy) for policy in policies[:10])
     return finding(
@@ -225,7 +226,8 @@ def _let_in(policies: Sequence[KubeObject]) -> str:
 # ---- which policies select a pod
 
 
-def _policies_of(snapshot: Snapshot, pod: KubeObject, direction: str) -> list[KubeObject]:
+def of_pod(snapshot: Snapshot, pod: KubeObject, direction: str) -> list[KubeObject]:
+    """Return the policies that select a pod for traffic in one direction, Ingress or Egress."""
     return [policy for policy in relations.policies_of(snapshot, pod) if direction in _types(policy)]
 
 

@@ -29,6 +29,7 @@ CRASH_LOOP = Condition(
         "workload/env-service-missing",
         "workload/env-port-missing",
         "networkpolicy/no-dns",
+        "networkpolicy/blocks-path",
         "pod/no-dns",
         "dns/server-down",
         "dns/corefile-refuses",

@@ -47,6 +47,8 @@ class ResourceRef(Frozen):
 class Evidence(Frozen):
     """A quoted fact and where it stands, so that a person can check it."""
 
+    id: str = ""
+    """By which a statement can cite it: a digest of source and quote, 8 hexadecimal digits."""
     source: str
     """Where: an object and field path ("pod shop/web-1 status.containerStatuses[0].state.waiting"), an event, a log."""
     quote: str

@@ -191,6 +191,18 @@ def policy_namespace(app: App) -> None:
     )
 
 
+@scenario("policy-path", "networkpolicy/blocks-path", "Deployment.apps {ns}/web", "db-clients", "5432", "backend")
+def policy_path(app: App) -> None:
+    """A policy of a database admits its clients by a label that they do not have."""
+    _env(app, "DATABASE_URL", f"postgres://db.{app.namespace}.svc:5432/shop")
+    app.deployment("db", replicas=1, containers=[app.container("db", ports=[{"containerPort": 5432}])])
+    app.service("db", ports=[{"port": 5432, "targetPort": 5432}])
+    peers = [{"podSelector": {"matchLabels": {"app": app.pick("backend", "web")}}}]
+    rule = {"from": peers, "ports": [{"port": 5432}]}
+    _policy(app, "db-clients", podSelector={"matchLabels": {"app": "db"}}, policyTypes=["Ingress"], ingress=[rule])
+    app.crash("web", 1, f"Error: connect ETIMEDOUT db.{app.namespace}.svc:5432\n")
+
+
 @scenario("no-dns", "pod/no-dns", "Deployment.apps {ns}/web", "None")
 def no_dns(app: App) -> None:
     """The pods' DNS policy is None, and their only server is a documentation address."""

@@ -68,6 +68,7 @@ def _specimens() -> tuple[dict[str, Any], ...]:
         "resize-refused",
         "webhook-not-trusted",
         "policy-wrong-port",
+        "policy-blocks-a-client",
         "policy-without-dns-is-why",
         "hpa-no-metrics",
         "pdb-overlap",

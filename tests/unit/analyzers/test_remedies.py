@@ -31,6 +31,15 @@ def test_every_cause_says_why_it_is_severe_and_what_would_mend_it(slug: str) -> 
         assert all(shlex.split(line)[0] in ("kubectl", "helm") for line in remedy(finding).commands)
 
 
+@pytest.mark.parametrize("slug", _slugs())
+def test_every_fact_has_an_id_of_its_own(slug: str) -> None:
+    report = _load(slug).report
+    facts = {item for finding in (*report.findings, *report.symptoms) for item in (*finding.evidence, *finding.changes)}
+
+    assert all(len(fact.id) == 8 for fact in facts)
+    assert len({fact.id for fact in facts}) == len(facts)
+
+
 def test_every_page_is_there() -> None:
     reference = (Path(__file__).parents[3] / "docs" / "reference" / "findings.md").read_text()
 
