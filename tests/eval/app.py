@@ -16,7 +16,6 @@ T = TypeVar("T")
 Object = Mapping[str, Any]
 
 PORT = 8080
-ROUTE = {"http": 80}
 _SMALL = {"requests": {"cpu": "10m", "memory": "16Mi"}}
 
 
@@ -53,8 +52,6 @@ class App:
     reports: list[Kubelet] = field(default_factory=list)
     afterwards: list[Sequence[str]] = field(default_factory=list)
     """Commands of kubectl once everything runs, without waiting for what they begin."""
-    gone: set[str] = field(default_factory=set)
-    """Labels app of pods that never come."""
     held: set[str] = field(default_factory=set)
     """Labels app of pods that the simulated kubelet must not start."""
 
@@ -195,11 +192,6 @@ class App:
         """A command of kubectl for the broken application, when everything runs."""
         if self.broken:
             self.afterwards.append(command)
-
-    def never_comes(self, *apps: str) -> None:
-        """Pods of these labels never exist in the broken application, so nobody waits for them."""
-        if self.broken:
-            self.gone.update(apps)
 
 
 @dataclass(frozen=True)

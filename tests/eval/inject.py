@@ -66,7 +66,7 @@ def _accounts(cluster: Cluster) -> int:
 def _missing(cluster: Cluster, apps: Sequence[App]) -> list[str]:
     """Workloads whose pods are not there, or not yet assigned though they could be."""
     found = _pods(cluster)
-    wanted = ((app, label) for app in apps for label in {report.app for report in app.reports} - app.gone)
+    wanted = ((app, label) for app in apps for label in {report.app for report in app.reports})
     return [f"{app.namespace}/{label}" for app, label in wanted if not _settled(found.get((app.namespace, label), ()))]
 
 

@@ -47,7 +47,6 @@ def quota_needs_limits(app: App) -> None:
     _quota(app, {"limits.cpu": "4"})
     limits = {} if app.broken else {"limits": {"cpu": "100m"}}
     app.deployment("web", containers=[app.container("web", resources=limits)])
-    app.never_comes("web")
 
 
 @scenario("limit-range", "workload/limit-range", "Deployment.apps {ns}/web", "maximum memory")
@@ -61,7 +60,6 @@ def limit_range(app: App) -> None:
     )
     memory = {"limits": {"memory": "64Mi"}, "requests": {"memory": "64Mi"}}
     app.deployment("web", containers=[app.container("web", resources=memory)])
-    app.never_comes("web")
 
 
 @scenario("account-absent", "workload/service-account-missing", "Deployment.apps {ns}/web", "robot")
@@ -70,7 +68,6 @@ def account_absent(app: App) -> None:
     if not app.broken:
         app.add("v1", "ServiceAccount", "robot")
     app.deployment("web", pod={"serviceAccountName": "robot"})
-    app.never_comes("web")
 
 
 @scenario("pod-security", "workload/pod-security", "Deployment.apps {ns}/agent", "hostNetwork")
@@ -78,7 +75,6 @@ def pod_security(app: App) -> None:
     """The namespace enforces a level that the pods violate."""
     app.namespace_labels["pod-security.kubernetes.io/enforce"] = "baseline"
     app.deployment("agent", pod={"hostNetwork": True, "dnsPolicy": "ClusterFirstWithHostNet"} if app.broken else {})
-    app.never_comes("agent")
 
 
 def _webhook(app: App, policy: str) -> None:
@@ -107,7 +103,6 @@ def webhook_gone(app: App) -> None:
     if app.broken:
         _webhook(app, "Fail")
     app.deployment("web")
-    app.never_comes("web")
 
 
 @scenario("webhook-unready", "workload/scaled-to-zero", "Deployment.apps {ns}/guard", "ValidatingWebhookConfiguration")
@@ -118,7 +113,6 @@ def webhook_unready(app: App) -> None:
     app.service("guard", ports=[{"port": 443, "targetPort": "http"}])
     app.deployment("guard", replicas=app.pick(0, 1))
     app.deployment("web")
-    app.never_comes("guard", "web")
 
 
 @scenario("budget-blocks", "pdb/allows-nothing", "PodDisruptionBudget.policy {ns}/web", "minAvailable")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tests.eval.app import App, scenario
@@ -9,21 +10,17 @@ from tests.eval.app import App, scenario
 _POOL = "pool"
 
 
-def pool(app: App, count: int, *, labels: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:
+def pool(
+    app: App, count: int, *, labels: dict[str, str] | None = None, taints: Sequence[Any] = (), **spec: Any
+) -> dict[str, Any]:
     """Nodes of the application's own, and the fields by which its pods ask for them and are let onto them."""
     name = app.own(_POOL)
     taint = {"key": "dedicated", "value": name, "effect": "NoSchedule"}
     for index in range(count):
         own = {_POOL: name, **(labels or {})}
-        app.add_to_cluster(
-            "v1", "Node", f"{index}", labels=own, spec={"taints": [taint, *spec.get("taints", [])], **_rest(spec)}
-        )
+        app.add_to_cluster("v1", "Node", f"{index}", labels=own, spec={"taints": [taint, *taints], **spec})
     toleration = {"key": "dedicated", "operator": "Equal", "value": name, "effect": "NoSchedule"}
     return {"nodeSelector": {_POOL: name}, "tolerations": [toleration]}
-
-
-def _rest(spec: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in spec.items() if key != "taints"}
 
 
 @scenario("selector-absent", "pod/unschedulable", "Deployment.apps {ns}/web", "disktype")
