@@ -37,7 +37,11 @@ def cluster_dns(snapshot: Snapshot) -> Iterator[Finding]:
     for service in relations.dns_services(snapshot):
         pods = services.live_pods(snapshot, service)
         young = any(containers.is_young(snapshot, pod, seconds=GRACE.total_seconds()) for pod in pods)
-        if snapshot.is_complete(PODS) and not young and not any(map(containers.is_ready, pods)):
+        if (
+            snapshot.is_complete(PODS, objects.namespace(service))
+            and not young
+            and not any(map(containers.is_ready, pods))
+        ):
             yield _down(snapshot, service, pods)
     for config in relations.corefiles(snapshot):
         for match in _TEMPLATE.finditer(objects.text(config, "data", "Corefile")[:100_000]):

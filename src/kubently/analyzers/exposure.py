@@ -58,7 +58,9 @@ def local_traffic(snapshot: Snapshot) -> Iterator[Finding]:
     """Report Services whose local traffic ends nowhere on some nodes."""
     for service in snapshot.members(SERVICES):
         local = objects.text(service, "spec", "internalTrafficPolicy") == "Local"
-        if not local or not services.has_selector(service) or not snapshot.is_complete(PODS):
+        if not local or not services.has_selector(service):
+            continue
+        if not snapshot.is_complete(PODS, objects.namespace(service)):
             continue
         served = {_node(pod) for pod in services.live_pods(snapshot, service) if containers.is_ready(pod)}
         lacking = sorted(_nodes_in_use(snapshot) - served)

@@ -46,7 +46,7 @@ _SIDES = {"Ingress": ("ingress", "from"), "Egress": ("egress", "to")}
 )
 def network_paths(snapshot: Snapshot) -> Iterator[Finding]:
     """Report paths that the policies close, with the policy that closes them."""
-    if not snapshot.members(NETWORK_POLICIES) or not snapshot.is_complete(NETWORK_POLICIES):
+    if not snapshot.members(NETWORK_POLICIES):
         return
     for resource in _CLIENTS:
         for workload in snapshot.members(resource):
@@ -65,6 +65,8 @@ def _walk(snapshot: Snapshot, workload: KubeObject, address: Address) -> Iterato
             continue
         for direction, own, other in (("Egress", client, server), ("Ingress", server, client)):
             policies = networkpolicies.of_pod(snapshot, own, direction)
+            if not snapshot.is_complete(NETWORK_POLICIES, objects.namespace(own)):
+                continue
             if policies and not _is_open(snapshot, policies, direction, other, port, server):
                 yield _blocked(snapshot, workload, address, direction, policies, (client, server, port))
                 return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -13,6 +14,7 @@ import yaml
 
 from kubently import analyzers
 from kubently.analyzers import CATALOGUE, LogKey, Report, Snapshot
+from kubently.kube import objects
 from kubently.kube.objects import parse_instant
 from kubently.schema.findings import Blind, Severity
 
@@ -21,6 +23,8 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 # Conditions that no scenario shows, each with its reason.
 WITHOUT_SCENARIO: dict[str, str] = {}
+# Scenarios in which one namespace does not show the same as the cluster.
+WIDER_THAN_A_NAMESPACE = {"dns-corefile-answers-no": "who suffers from it is in another namespace"}
 
 
 @dataclass(frozen=True)
@@ -35,14 +39,16 @@ def _slugs() -> list[str]:
 
 
 @cache
-def _load(slug: str) -> Scenario:
+def _load(slug: str, namespace: str | None = None) -> Scenario:
     folder = SCENARIOS / slug
     expected = yaml.load((folder / "expected.yaml").read_text(), LOADER)
+    members = yaml.load_all((folder / "objects.yaml").read_text(), LOADER)
     snapshot = Snapshot.of(
-        yaml.load_all((folder / "objects.yaml").read_text(), LOADER),
+        (item for item in members if namespace is None or objects.namespace(item) in ("", namespace)),
         read_at=parse_instant(expected["read_at"]),
         logs={key: path.read_text() for key, path in _logs(folder)},
         blind=[Blind(**entry) for entry in expected.get("blind", [])],
+        namespaces=None if namespace is None else [namespace],
     )
     return Scenario(slug, expected, analyzers.diagnose(snapshot))
 
@@ -68,6 +74,25 @@ def test_scenario(slug: str) -> None:
     assert {item.code for item in scenario.report.symptoms} == set(scenario.expected.get("symptoms", []))
     unexpected = scenario.report.findings[len(scenario.expected["expected"]) :]
     assert not [item for item in unexpected if item.severity in (Severity.OUTAGE, Severity.DEGRADED)], found
+
+
+def _within_a_namespace() -> Iterator[tuple[str, str]]:
+    for slug in _slugs():
+        text = (SCENARIOS / slug / "expected.yaml").read_text()
+        places = set(re.findall(r"^  object: '?\S+ (?:([^/\s]+)/)?\S+$", text, re.MULTILINE)) or {"shop"}
+        if slug not in WIDER_THAN_A_NAMESPACE and len(places) == 1 and places != {""}:
+            yield slug, places.pop()
+
+
+@pytest.mark.parametrize(("slug", "namespace"), list(_within_a_namespace()))
+def test_a_namespace_alone_shows_the_same(slug: str, namespace: str) -> None:
+    wanted = sorted(_load(slug).expected["expected"], key=lambda item: item["rank"])
+
+    found = _load(slug, namespace).report.findings
+
+    shown = [(item.code, str(item.objects[0]), item.severity.value) for item in found]
+    assert shown[: len(wanted)] == [(item["code"], item["object"], item["severity"]) for item in wanted]
+    assert not [item for item in found[len(wanted) :] if item.severity in (Severity.OUTAGE, Severity.DEGRADED)]
 
 
 @pytest.mark.parametrize("slug", _slugs())
