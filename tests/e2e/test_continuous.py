@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,11 @@ from tests.e2e import content
 from tests.e2e.harness import ApiProcess, Cli, Fleet
 from tests.testbed.cluster import Cluster
 from tests.testbed.processes import until
+from tests.testbed.redis_servers import RedisServer
 
 NAMESPACE = "ward"
 LOOPING = "pod/crash-loop"
+QUICK = {"KUBENTLY_CONTINUOUS_INTERVAL": "1", "KUBENTLY_FINDINGS_RESOLVE_AFTER": "1"}
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -23,11 +27,7 @@ pytestmark = pytest.mark.timeout(180)
 @pytest.fixture(scope="module")
 def watched(alpha: Cluster, folder: Path) -> Iterator[Fleet]:
     """An API of its own that watches alpha, quick to conclude."""
-    extra = {
-        "KUBENTLY_CONTINUOUS": "env=prod",
-        "KUBENTLY_CONTINUOUS_INTERVAL": "1",
-        "KUBENTLY_FINDINGS_RESOLVE_AFTER": "1",
-    }
+    extra = {**QUICK, "KUBENTLY_CONTINUOUS": "env=prod"}
     alpha.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
     api = ApiProcess(folder / "continuous" / "api", extra=extra)
     fleet = Fleet(api, Cli.of(api, folder / "continuous" / "home"), folder / "continuous" / "executors")
@@ -39,6 +39,32 @@ def watched(alpha: Cluster, folder: Path) -> Iterator[Fleet]:
         yield fleet
     finally:
         fleet.stop()
+
+
+@pytest.fixture
+def replicas(alpha: Cluster, folder: Path) -> Iterator[tuple[Fleet, Fleet]]:
+    """Two APIs on one Redis, and an executor of alpha's at each."""
+    alpha.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+    with RedisServer(folder / "replicas" / "redis", password="of-the-store") as redis, ExitStack() as stack:
+        store = {"KUBENTLY_STORE": redis.url, "KUBENTLY_STORE_PASSWORD": redis.password}
+        one, other = (_replica(folder / "replicas" / name, store) for name in ("one", "other"))
+        for fleet in (one, other):
+            stack.callback(fleet.stop)
+            fleet.api.start()
+        first = one.add("alpha", alpha.kubeconfig(content.EXECUTOR))
+        other.executors["alpha"] = replace(first, api=other.api, folder=other.folder)
+        other.executors["alpha"].start()
+        until(lambda: _has_session(one) and _has_session(other), "a session at each", timeout=30)
+        yield one, other
+
+
+def _replica(folder: Path, store: Mapping[str, str]) -> Fleet:
+    api = ApiProcess(folder / "api", extra={**QUICK, **store, "KUBENTLY_CONTINUOUS": "all"})
+    return Fleet(api, Cli.of(api, folder / "home"), folder / "executors")
+
+
+def _has_session(fleet: Fleet) -> bool:
+    return sum(value for name, value in _metrics(fleet).items() if name.startswith("kubently_tunnel_connections")) >= 1
 
 
 def records(fleet: Fleet, pod: str, *, state: str = "all") -> list[dict[str, Any]]:
@@ -154,6 +180,27 @@ def test_metrics_tell_of_findings_and_watches(watched: Fleet) -> None:
     assert text["kubently_continuous_clusters"] == 1
     assert text['kubently_continuous_objects{cluster="alpha"}'] > 50
     assert sum(value for name, value in text.items() if name.startswith("kubently_findings_found_total")) >= 1
+
+
+def test_a_replica_goes_on_with_the_history_of_one_that_died(replicas: tuple[Fleet, Fleet], alpha: Cluster) -> None:
+    until(lambda: sum(map(_watched, replicas)) == 1, "one of them watches", timeout=30)
+    dying, heir = sorted(replicas, key=_watched, reverse=True)
+    make(alpha, "orphan")
+    shatter(alpha, "orphan")
+    until(lambda: records(heir, "orphan", state="open"), "the finding, at the one that does not watch", timeout=30)
+    first = records(heir, "orphan")[0]["first_seen"]
+
+    dying.api.kill()
+    until(lambda: _watched(heir) == 1, "the other watches", timeout=60)
+    mend(alpha, "orphan")
+    until(lambda: records(heir, "orphan", state="resolved"), "its end", timeout=60)
+
+    (record,) = records(heir, "orphan")
+    assert (record["first_seen"], record["recurrences"]) == (first, 0)
+
+
+def _watched(fleet: Fleet) -> float:
+    return _metrics(fleet)["kubently_continuous_clusters"]
 
 
 def _analysed(fleet: Fleet) -> str:
