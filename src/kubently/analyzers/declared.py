@@ -15,25 +15,20 @@ An expression sees ``object``, ``pods`` (the objects of a workload's pods), ``ev
 those about the object, newest first), ``now`` (the cluster's clock) and ``age`` (a duration, since it was created); the
 function ``quantity("1Gi")`` reads a Kubernetes quantity as a number, ``string_of(x)`` writes anything as text. An
 expression that fails for an object, for instance because a field is not there, does not match it; coverage says how
-many failed and why.
-
-CEL always ends, but a comprehension within a comprehension is quadratic: who writes the file answers for that.
-Specification: github.com/google/cel-spec.
+many failed and why. So does one that would take too many steps (`expressions`).
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
-import cel
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from kubently.analyzers import cases
 from kubently.analyzers.base import Analyzer, Condition, clean, finding, quote
+from kubently.analyzers.expressions import MOST_STEPS, Expression, Value, largest, words
 from kubently.analyzers.resources import EVENTS, PODS, Resource, resource_of
 from kubently.analyzers.snapshot import Snapshot
 from kubently.errors import ConfigError
@@ -44,11 +39,13 @@ from kubently.schema.findings import Evidence, Finding, Severity
 MOST = 200
 """Analyzers of one file."""
 
-_VARIABLES = frozenset({"object", "pods", "events", "now", "age"})
 _CODE = r"^[a-z][a-z0-9]{0,30}(?:-[a-z0-9]+){0,5}/[a-z0-9]+(?:-[a-z0-9]+){0,9}$"
 _NAME = r"^[a-z0-9](?:[-a-z0-9.]{0,250}[a-z0-9])?$"
 _VERSION = r"^(?:[a-z0-9.-]{1,253}/)?v[0-9][a-z0-9]{0,20}$"
 _MOST_EVENTS = 50
+_MOST_PODS = 1_000
+_MOST_STEPS_IN_ALL = 20 * MOST_STEPS
+"""Of one analyzer over all objects of a cluster."""
 
 
 class _Declared(BaseModel):
@@ -119,17 +116,16 @@ class _Rule:
     declaration: Declaration
     condition: Condition
     resource: Resource
-    when: Any
-    title: Any
-    quotes: tuple[tuple[str, Any], ...]
-    variables: frozenset[str] = field(default=_VARIABLES)
+    when: Expression
+    title: Expression
+    quotes: tuple[tuple[str, Expression], ...]
 
     @classmethod
     def of(cls, declaration: Declaration, source: str) -> _Rule:
         """Compile a declaration. Raises ConfigError."""
         where = f"{source}: {declaration.code}"
-        when, title = (_compile(text, where) for text in (declaration.when, declaration.title))
-        quotes = tuple((item.source, _compile(item.quote, where)) for item in declaration.evidence)
+        when, title = (Expression.of(text, where) for text in (declaration.when, declaration.title))
+        quotes = tuple((item.source, Expression.of(item.quote, where)) for item in declaration.evidence)
         condition = Condition(
             declaration.code,
             declaration.severity,
@@ -137,9 +133,17 @@ class _Rule:
             declaration.what_to_do,
             symptom_of=declaration.symptom_of,
         )
-        programs = (when, title, *(program for _, program in quotes))
-        variables = frozenset(name for program in programs for name in program.variables())
-        return cls(declaration, condition, _resource(declaration.resource, where), when, title, quotes, variables)
+        return cls(declaration, condition, _resource(declaration.resource, where), when, title, quotes)
+
+    @property
+    def expressions(self) -> tuple[Expression, ...]:
+        """All that it evaluates."""
+        return (self.when, self.title, *(expression for _, expression in self.quotes))
+
+    @property
+    def variables(self) -> frozenset[str]:
+        """What they see."""
+        return frozenset().union(*(expression.variables for expression in self.expressions))
 
     @property
     def wants_surroundings(self) -> bool:
@@ -149,46 +153,58 @@ class _Rule:
     def run(self, snapshot: Snapshot) -> Iterator[Finding]:
         """Report the objects for which ``when`` holds. Raises DeclaredError once all were looked at, if some failed."""
         failed: list[str] = []
+        left = _MOST_STEPS_IN_ALL
         for member in snapshot.members(self.resource):
             if objects.deleted_at(member) is not None:
                 continue
             try:
                 context = self._context(snapshot, member)
-                if self.when.execute(context) is True:
+                steps = self._steps(context)
+                left -= steps
+                if steps > MOST_STEPS or left < 0:
+                    raise DeclaredError(f"its lists are too long: up to {steps:,} steps")
+                if self.when.evaluate(context) is True:
                     yield self._finding(member, context)
             except Exception as error:  # whatever CEL makes of an object of any shape
                 failed.append(f"{objects.name(member)}: {clean(str(error), limit=200) or type(error).__name__}")
         if failed:
             raise DeclaredError(f"{len(failed)} objects could not be judged, the first: {failed[0]}")
 
-    def _context(self, snapshot: Snapshot, member: KubeObject) -> cel.Context:
-        values: dict[str, object] = {"object": member, "now": snapshot.read_at}
+    def _steps(self, context: Mapping[str, Value]) -> int:
+        """What all expressions together may take over one object; what goes through no list counts little."""
+        if not any(expression.depth for expression in self.expressions):
+            return 1
+        widest = max(map(largest, context.values()))
+        return sum(expression.steps(widest) for expression in self.expressions)
+
+    def _context(self, snapshot: Snapshot, member: KubeObject) -> Mapping[str, Value]:
+        values: dict[str, Value] = {"object": member, "now": snapshot.read_at}
         values["age"] = snapshot.age(objects.created_at(member))
         if "pods" in self.variables:
-            values["pods"] = list(snapshot.pods_of(objects.ref(member)))
+            values["pods"] = list(snapshot.pods_of(objects.ref(member))[:_MOST_PODS])
         if "events" in self.variables:
             values["events"] = [
                 {"reason": event.reason, "message": event.message, "count": event.count}
                 for event in snapshot.events(member)[:_MOST_EVENTS]
             ]
-        return cel.Context(variables=values, functions={"quantity": _quantity, "string_of": _words})
+        return values
 
-    def _finding(self, member: KubeObject, context: cel.Context) -> Finding:
+    def _finding(self, member: KubeObject, context: Mapping[str, Value]) -> Finding:
         ref = objects.ref(member)
         names = {"name": ref.name, "namespace": ref.namespace}
         return finding(
             self.condition,
-            title=f"{cases.display(ref)} {_words(self.title.execute(context))}",
+            title=f"{cases.display(ref)} {words(self.title.evaluate(context))}",
             objects=(ref,),
             evidence=tuple(
-                _evidence(f"{cases.display(ref)} {source}", q.execute(context)) for source, q in self.quotes
+                _evidence(f"{cases.display(ref)} {source}", q.evaluate(context)) for source, q in self.quotes
             ),
             next_checks=tuple(_filled(check, names) for check in self.declaration.next_checks),
         )
 
 
 class DeclaredError(Exception):
-    """An analyzer could not judge some objects; the rest of its findings hold."""
+    """An analyzer could not judge an object, or some; the rest of its findings hold."""
 
 
 def _resource(which: Which, where: str) -> Resource:
@@ -205,49 +221,8 @@ def _resource(which: Which, where: str) -> Resource:
     return known
 
 
-def _compile(text: str, where: str) -> Any:
-    try:
-        program = cel.compile(text)
-        unknown = sorted(set(program.variables()) - _VARIABLES - _bound(text))
-    except ValueError as error:
-        raise ConfigError(f"{where}: {clean(str(error), limit=400)}", hint="it is no CEL expression") from None
-    if unknown:
-        raise ConfigError(
-            f"{where}: {unknown[0]} is not known in {clean(text, limit=100)}",
-            hint=f"an expression sees {', '.join(sorted(_VARIABLES))}",
-        )
-    return program
-
-
-_MACRO = re.compile(r"\.(?:all|exists|exists_one|map|filter)\(\s*([A-Za-z_][A-Za-z0-9_]*)\s*,")
-
-
-def _bound(text: str) -> set[str]:
-    """Names that comprehensions bind."""
-    return set(_MACRO.findall(text))
-
-
-def _quantity(text: object) -> float:
-    amount = objects.quantity({"amount": text}, "amount")
-    if amount is None:
-        raise ValueError(f"{str(text)[:50]!r} is no quantity")
-    return float(amount)
-
-
-def _words(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key}: {_words(inner)}" for key, inner in value.items())
-    if isinstance(value, Sequence) and not isinstance(value, bytes):
-        return ", ".join(map(_words, value))
-    if value is None:
-        return "null"
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
 def _evidence(source: str, value: object) -> Evidence:
-    return quote(source, _words(value) or "empty")
+    return quote(source, words(value) or "empty")
 
 
 def _filled(check: str, names: Mapping[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from kubently import analyzers
 from kubently.analyzers import Analyzer, Report, Snapshot, declared
+from kubently.analyzers.expressions import Expression
 from kubently.errors import ConfigError
 
 NOW = datetime(2026, 3, 2, 10, tzinfo=UTC)
@@ -171,3 +173,46 @@ def test_no_object_stops_a_diagnosis(body: object, labels: object) -> None:
     report = diagnosed(text, member)
 
     assert len(report.findings) + len(report.coverage.blind) <= 1
+
+
+def test_an_expression_that_would_take_too_long_is_not_begun() -> None:
+    pairs = "object.spec.items.exists(a, object.spec.items.exists(b, a > b + 1000000))"
+    text = re.sub(r"when: .*", f'when: "{pairs} || object.spec.items.size() > 2"', OWNER)
+
+    report = diagnosed(
+        text,
+        deployment("small", spec={"items": [1, 2, 3]}),
+        deployment("tiny", spec={"items": [1]}),
+        deployment("vast", spec={"items": list(range(1000))}),
+    )
+
+    assert [str(finding.objects[0]) for finding in report.findings] == ["Deployment.apps shop/small"]
+    (gap,) = report.coverage.blind
+    assert gap.reason == "1 objects could not be judged, the first: vast: its lists are too long: up to 4,000,002 steps"
+
+
+def test_what_takes_little_for_one_object_may_take_too_much_for_all() -> None:
+    text = re.sub(r"when: .*", 'when: "object.spec.items.exists(a, object.spec.items.exists(b, a == b))"', OWNER)
+    members = [deployment(f"web-{number}", spec={"items": [number] * 999}) for number in range(30)]
+
+    report = diagnosed(text, *members)
+
+    assert len(report.findings) == 20
+    assert report.coverage.blind[0].reason.startswith("10 objects could not be judged, the first: web-20")
+
+
+@pytest.mark.parametrize(
+    ("text", "depth", "factor"),
+    [
+        ("object.spec.replicas > 3", 0, 1),
+        ("object.a.all(x, x > 1) && object.b.map(y, y + 1).exists(z, z == 2)", 1, 2),
+        ("object.a.all(x, object.b.exists(y, (x == y) && object.c.map(z, z).size() > 0))", 3, 1),
+        ('object.a == \'.all(x, .all(y, \' && object.a == ".map(x, \\""', 0, 1),
+        ("[1, 2, 3].exists(x, object.a.filter(y, y in [x, 4]).size() > 0)", 2, 3),
+    ],
+)
+def test_the_steps_of_an_expression_are_bounded_from_above(text: str, depth: int, factor: int) -> None:
+    made = Expression.of(text, "here")
+
+    assert (made.depth, made.factor) == (depth, factor)
+    assert made.steps(10) == (10 * factor) ** depth
