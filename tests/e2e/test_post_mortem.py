@@ -89,6 +89,19 @@ def bundle(clusters: Clusters, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield taken
 
 
+@pytest.fixture(scope="module")
+def gathered(clusters: Clusters, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Taken]:
+    """A must-gather, by the real program that the images of a must-gather run."""
+    program = binaries.find("inspect")
+    folder = tmp_path_factory.mktemp("gathered") / "must-gather-alpha"
+    connection = f"--kubeconfig={clusters['alpha'].kubeconfig(DIRECT)}"
+    # It ends with an error all the same: the simulated kubelet has no log for most pods.
+    for what in (f"ns/{NAMESPACE}", "nodes,persistentvolumes,storageclasses"):
+        run([program, connection, what, f"--dest-dir={folder / 'quay-io-example-sha256-0123'}"], {"PATH": ""})
+    with served(folder.parent, folder, "must-gather-alpha") as taken:
+        yield taken
+
+
 def test_a_dump_shows_the_crashing_pod_with_its_log_line(dump: Taken) -> None:
     found = dump.finding("broken")
 
@@ -146,6 +159,29 @@ def test_a_bundle_holds_all_namespaces_and_no_secret(bundle: Taken) -> None:
     assert not gaps.keys() & {"pods", "events", "services", "deployments.apps", "namespaces", "apis"}
     assert "did not collect horizontalpodautoscalers" in gaps["horizontalpodautoscalers.autoscaling"]
     assert not any(form.decode() in bundle.up.text() for form in FORMS)
+
+
+def test_a_must_gather_shows_the_crashing_pod_with_its_last_words(gathered: Taken) -> None:
+    found = gathered.finding("broken")
+
+    assert found["title"].startswith(f"Pod {NAMESPACE}/broken: container broken ends with code 1")
+    assert any("panic: no route to the database" in evidence["quote"] for evidence in found["evidence"])
+
+
+def test_kubectl_reads_a_must_gather(gathered: Taken) -> None:
+    nodes = gathered.kubectl("get", "nodes", "-o", "name")
+    logs = gathered.kubectl("logs", "-n", NAMESPACE, "queue-0", "-c", "queue")
+    elsewhere = gathered.kubectl("get", "pods", "-n", "default")
+
+    assert nodes.out.startswith("node/alpha-0\nnode/alpha-1\n")
+    assert [line.partition("Z ")[2] or line for line in logs.out.splitlines()] == [
+        "first line",
+        "second line",
+        "third line",
+    ]
+    assert elsewhere.code == 1
+    assert "the must-gather did not collect pods of the namespace default" in elsewhere.err
+    assert not any(form.decode() in gathered.up.text() for form in FORMS)
 
 
 def test_up_says_what_it_serves_and_where_the_reasons_are(bundle: Taken) -> None:

@@ -95,6 +95,7 @@ GROUPS = (
         is_optional=True,
     ),
     Group("support-bundle", ("support-bundle",), built_as={"support-bundle": "troubleshoot"}, is_optional=True),
+    Group("inspect", ("inspect",), package=".", is_optional=True),
     Group("popeye", ("popeye",), is_extra=True),
     Group("k8sgpt", ("k8sgpt-analyzers",), package=".", built_as={"k8sgpt-analyzers": "k8sgpt"}, is_extra=True),
 )

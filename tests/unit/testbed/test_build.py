@@ -37,6 +37,7 @@ OPTIONAL = [
     "chisel",
     "konnectivity",
     "support-bundle",
+    "inspect",
 ]
 EXTRA = ["popeye", "k8sgpt"]
 OPTIONAL_PROGRAMS = [program for group in build.GROUPS if group.is_optional for program in group.programs]
