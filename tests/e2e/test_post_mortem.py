@@ -97,7 +97,8 @@ def gathered(clusters: Clusters, tmp_path_factory: pytest.TempPathFactory) -> It
     connection = f"--kubeconfig={clusters['alpha'].kubeconfig(DIRECT)}"
     # It ends with an error all the same: the simulated kubelet has no log for most pods.
     for what in (f"ns/{NAMESPACE}", "nodes,persistentvolumes,storageclasses"):
-        run([program, connection, what, f"--dest-dir={folder / 'quay-io-example-sha256-0123'}"], {"PATH": ""})
+        words = (connection, what, f"--dest-dir={folder / 'quay-io-example-sha256-0123'}")
+        run([program, *words], {"HOME": str(folder.parent), "PATH": ""})
     with served(folder.parent, folder, "must-gather-alpha") as taken:
         yield taken
 
