@@ -38,9 +38,13 @@ def tls(api: ApiProcess) -> ssl.SSLContext:
 @contextmanager
 def tunnel(api: ApiProcess, token: str, *, protocol: str = "kubently.v1") -> Iterator[ClientConnection]:
     """A WebSocket where an executor would have its own."""
+    context = tls(api)
+    # The library reads and writes in two threads, which Python before 3.13 does not keep apart within one TLS object:
+    # now and then the tickets that TLS 1.3 sends at the beginning would swallow the request.
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
     with connect(
         api.url.replace("https", "wss") + "/executor/v1/tunnel",
-        ssl=tls(api),
+        ssl=context,
         additional_headers={"Authorization": f"Bearer {token}", "X-Kubently-Cluster": "nonsense"},
         subprotocols=[protocol],  # type: ignore[list-item]
         compression=None,
