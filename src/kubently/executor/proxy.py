@@ -48,11 +48,14 @@ class Proxy:
         """Listen while the block runs, with a certificate made for this run."""
         authority = trust.make_authority("kubently executor")
         self._ca = authority.cert
-        with tempfile.TemporaryDirectory(prefix="kubently-proxy-") as folder:
-            cert, key = Path(folder, "tls.crt"), Path(folder, "tls.key")
-            trust.issue(authority, [_HOST]).write(cert, key)
-            async with listen(self, (_HOST, 0), cert=cert, key=key, date_header=False, grace=1) as self.port:
-                yield
+        async with contextlib.AsyncExitStack() as stack:
+            # The files are read when it begins to listen, and gone before anything is served.
+            with tempfile.TemporaryDirectory(prefix="kubently-proxy-") as folder:
+                cert, key = Path(folder, "tls.crt"), Path(folder, "tls.key")
+                trust.issue(authority, [_HOST]).write(cert, key)
+                server = listen(self, (_HOST, 0), cert=cert, key=key, date_header=False, grace=1)
+                self.port = await stack.enter_async_context(server)
+            yield
 
     @contextlib.contextmanager
     def door(self, caller: Caller) -> Iterator[Door]:
