@@ -56,7 +56,7 @@ chart: $(VENV)/.dev ## The Helm chart before real judges and in a real Kubernete
 	$(PYTEST) -q -n 2 --dist loadfile tests/chart $(ARGS)
 
 e2e: $(VENV)/.dev ## Real processes, kubectl and Kubernetes API servers, the diagnosis' score (see make testbed)
-	$(PYTEST) -q -n 2 --dist loadfile tests/eval tests/e2e $(ARGS)
+	$(PYTEST) -q -n 2 --dist loadfile --no-loadscope-reorder tests/eval tests/e2e $(ARGS)
 
 eval: $(VENV)/.dev ## Put known faults into a real Kubernetes API server; print how often their cause is named
 	$(BIN)/python -m tests.eval $(ARGS)
