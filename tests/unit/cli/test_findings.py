@@ -141,6 +141,19 @@ def test_healthy_and_unread_clusters_are_told_apart() -> None:
     assert "unread: nothing could be read in 0 objects" in drawn
 
 
+def test_why_something_was_not_seen_is_said_once() -> None:
+    gaps = tuple(Blind(resource=f"things{n:02}", reason=f"reason {n:02}") for n in range(12))
+    blind = (Blind(resource="secrets", reason="a policy"), Blind(resource="pods", reason="a policy"), *gaps)
+    coverage = Coverage(objects=1, resources=("nodes",), analyzers=(), blind=blind)
+
+    drawn = _drawn([_diagnosis("b", coverage=coverage), _diagnosis("a", coverage=coverage)], width=100)
+
+    assert drawn.count("not seen: pods, secrets in a, b: a policy\n") == 1
+    assert "not seen: things08 in a, b: reason 08\n" in drawn
+    assert "reason 09" not in drawn
+    assert drawn.endswith("not seen: 3 more reasons, which -o json shows\n")
+
+
 @pytest.mark.parametrize(
     ("check", "typed"),
     [

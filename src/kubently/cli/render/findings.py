@@ -18,6 +18,7 @@ STYLES: Mapping[Severity, str] = {
     Severity.RISK: "cyan",
     Severity.HYGIENE: "dim",
 }
+_MOST_REASONS = 10
 _MOST_OBJECTS = 5
 
 
@@ -32,7 +33,8 @@ def fleet(diagnoses: Sequence[Diagnosis]) -> Iterator[RenderableType]:
     for number, pairs in enumerate(common.values(), 1):
         (diagnosis, one), others = pairs[0], [other.cluster for other, _ in pairs[1:]]
         yield from finding(number, diagnosis, one, others)
-    yield summary(diagnoses)
+    yield from summary(diagnoses)
+    yield from _unseen(diagnoses)
 
 
 def finding(number: int, diagnosis: Diagnosis, one: Finding, others: Sequence[str] = ()) -> Iterator[RenderableType]:
@@ -87,20 +89,33 @@ def command(cluster: str, check: str) -> str:
     return f"kubently run {cluster} -- {check}" if first and first[0] in verbs else check
 
 
-def summary(diagnoses: Sequence[Diagnosis]) -> Text:
-    """Counts, and what could not be seen."""
-    text = Text()
+def summary(diagnoses: Sequence[Diagnosis]) -> Iterator[Text]:
+    """Counts of each cluster, and what could not be seen there."""
     for diagnosis in sorted(diagnoses, key=lambda d: d.cluster):
         counts = {s: sum(f.severity is s for f in diagnosis.findings) for s in Severity}
         good = "nothing could be read" if saw_nothing(diagnosis) else "nothing wrong"
         words = ", ".join(f"{count} {severity.value}" for severity, count in counts.items() if count) or good
+        text = Text()
         text.append(f"{diagnosis.cluster}: ", "bold")
         text.append(f"{words} in {diagnosis.coverage.objects} objects ({diagnosis.seconds:.1f} s)")
         if diagnosis.coverage.blind:
             unseen = ", ".join(sorted({blind.resource for blind in diagnosis.coverage.blind}))
             text.append(f"; not seen: {unseen}", "dim")
-        text.append("\n")
-    return text
+        yield text
+
+
+def _unseen(diagnoses: Sequence[Diagnosis]) -> Iterator[Text]:
+    """Why something was not seen: a reason that many clusters and resources share is said once."""
+    reasons: dict[str, tuple[set[str], set[str]]] = {}
+    for diagnosis in diagnoses:
+        for blind in diagnosis.coverage.blind:
+            resources, clusters = reasons.setdefault(blind.reason, (set(), set()))
+            resources.add(blind.resource)
+            clusters.add(diagnosis.cluster)
+    for reason, (resources, clusters) in sorted(reasons.items())[:_MOST_REASONS]:
+        yield Text(f"not seen: {_few(sorted(resources))} in {_few(sorted(clusters))}: {reason}", "dim")
+    if len(reasons) > _MOST_REASONS:
+        yield Text(f"not seen: {len(reasons) - _MOST_REASONS} more reasons, which -o json shows", "dim")
 
 
 def saw_nothing(diagnosis: Diagnosis) -> bool:
