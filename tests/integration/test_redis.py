@@ -495,6 +495,7 @@ async def test_a_failover_is_followed(tmp_path: Path) -> None:
         async with opened(group.url, settings) as store, opened(group.url, settings) as other:
             await listening(other, store)
             await store.put("key", b"1")
+            until(lambda: "1" in group.servers[1].cli("GET", "key"), "the replica has it")
 
             group.fail_over()
             with anyio.fail_after(15):
