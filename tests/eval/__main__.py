@@ -48,7 +48,7 @@ def say(result: Result) -> None:
 def _say(findings: Sequence[Finding]) -> None:
     for finding in findings:
         print(f"     - {finding.code} {finding.objects[0]}: {finding.title}")
-        for item in finding.evidence:
+        for item in (*finding.evidence, *finding.changes):
             print(f"         {item.source}: {item.quote[:300]}")
 
 

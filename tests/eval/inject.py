@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from tests.testbed.cluster import Cluster
 from tests.testbed.processes import until
 
 _CLASSES = {"nginx": "k8s.io/ingress-nginx"}
+LATER = 7
+"""Seconds between the creation and what is changed afterwards: a diagnosis tells them apart where they differ by 5."""
 Pods = Mapping[tuple[str, str], Sequence[Mapping[str, Any]]]
 """Pods by namespace and label app."""
 
@@ -24,6 +27,8 @@ def inject(cluster: Cluster, apps: Sequence[App]) -> None:
     cluster.create(*(_held(item, app) for app in apps for item in app.objects))
     until(lambda: not _missing(cluster, apps), "pods of all applications", timeout=120, every=1)
     found = _pods(cluster)
+    if any(app.afterwards for app in apps):
+        time.sleep(LATER)
     for app in apps:
         for report in app.reports:
             _report(cluster, app, report, found)

@@ -58,4 +58,5 @@ def _is_of_another(finding: Finding, namespace: str, others: Sequence[str]) -> b
 
 
 def _text(finding: Finding) -> str:
-    return "\n".join((finding.title, *(f"{item.source} {item.quote}" for item in finding.evidence))).lower()
+    supported = (*finding.evidence, *finding.changes)
+    return "\n".join((finding.title, *(f"{item.source} {item.quote}" for item in supported))).lower()

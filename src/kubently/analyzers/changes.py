@@ -6,6 +6,7 @@ Flux tell what they delivered. Values of environment variables are never quoted.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,8 +14,9 @@ from datetime import datetime, timedelta
 from kubently.analyzers import deliveries
 from kubently.analyzers.base import clean, quote
 from kubently.analyzers.cases import display
-from kubently.analyzers.resources import CONFIG_MAPS, REPLICA_SETS
+from kubently.analyzers.resources import REPLICA_SETS
 from kubently.analyzers.snapshot import Snapshot, is_name
+from kubently.analyzers.writes import newest_entry
 from kubently.kube import objects
 from kubently.kube.objects import KubeObject
 from kubently.schema.findings import Evidence, Finding, ResourceRef
@@ -23,6 +25,10 @@ RECENT = timedelta(hours=2)
 """How long ago a change may be to be shown."""
 MOST = 5
 """Changes that are shown of one finding, the newest first."""
+
+_SKEW = timedelta(seconds=5)
+"""By how much the clocks of several API servers may differ, and the second to which managedFields are exact."""
+_WITHOUT_STATUS = ("ConfigMap", "Secret")
 
 _REVISION = "deployment.kubernetes.io/revision"
 _CONTROLLERS = frozenset({"kube-controller-manager", "kube-scheduler", "kubelet", "kube-apiserver"})
@@ -38,7 +44,7 @@ class _Change:
 
 
 def before(snapshot: Snapshot, finding: Finding) -> tuple[Evidence, ...]:
-    """What changed on the objects of *finding*, and on the ConfigMaps that its workload reads, newest first."""
+    """What changed on the objects of *finding*, and on ConfigMaps and Secrets that its workload reads, newest first."""
     found = [change for ref in _concerned(snapshot, finding) for change in _of(snapshot, ref)]
     newest = sorted(found, key=lambda change: (change.at, change.evidence.source), reverse=True)
     return tuple(dict.fromkeys(change.evidence for change in newest))[:MOST]
@@ -47,25 +53,32 @@ def before(snapshot: Snapshot, finding: Finding) -> tuple[Evidence, ...]:
 def _concerned(snapshot: Snapshot, finding: Finding) -> list[ResourceRef]:
     """The objects that people change: pods and events are made by controllers."""
     refs = [ref for ref in finding.objects if ref.kind not in ("Pod", "ReplicaSet", "Event", "Node")]
-    read = [ref for workload in refs[:3] for ref in _config_maps(snapshot, workload)]
+    read = [ref for workload in refs[:3] for ref in _read(snapshot, workload)]
     return list(dict.fromkeys((*refs, *read)))[:20]
 
 
-def _config_maps(snapshot: Snapshot, workload: ResourceRef) -> Iterator[ResourceRef]:
+def _read(snapshot: Snapshot, workload: ResourceRef) -> Iterator[ResourceRef]:
+    """The ConfigMaps and Secrets that its pods name."""
     pods = snapshot.pods_of(workload)
-    for name in _config_map_names(pods[0]) if pods else ():
+    for kind, name in _sources(pods[0]) if pods else ():
         if is_name(name):
-            yield ResourceRef(kind=CONFIG_MAPS.kind, namespace=workload.namespace, name=name)
+            yield ResourceRef(kind=kind, namespace=workload.namespace, name=name)
 
 
-def _config_map_names(pod: KubeObject) -> Iterator[str]:
+def _sources(pod: KubeObject) -> Iterator[tuple[str, str]]:
     for volume in objects.mappings(pod, "spec", "volumes"):
-        yield objects.text(volume, "configMap", "name")
-    for container in objects.containers(pod):
+        yield "ConfigMap", objects.text(volume, "configMap", "name")
+        yield "Secret", objects.text(volume, "secret", "secretName")
+        for source in objects.mappings(volume, "projected", "sources"):
+            yield "ConfigMap", objects.text(source, "configMap", "name")
+            yield "Secret", objects.text(source, "secret", "name")
+    for container in objects.all_containers(pod):
         for source in objects.mappings(container, "envFrom"):
-            yield objects.text(source, "configMapRef", "name")
+            yield "ConfigMap", objects.text(source, "configMapRef", "name")
+            yield "Secret", objects.text(source, "secretRef", "name")
         for item in objects.mappings(container, "env"):
-            yield objects.text(item, "valueFrom", "configMapKeyRef", "name")
+            yield "ConfigMap", objects.text(item, "valueFrom", "configMapKeyRef", "name")
+            yield "Secret", objects.text(item, "valueFrom", "secretKeyRef", "name")
 
 
 def _of(snapshot: Snapshot, ref: ResourceRef) -> Iterator[_Change]:
@@ -78,6 +91,7 @@ def _of(snapshot: Snapshot, ref: ResourceRef) -> Iterator[_Change]:
         if snapshot.age(delivered) <= RECENT:
             told = quote(evidence.source, f"{_ago(snapshot, delivered)}: {evidence.quote}")
             yield _Change(delivered, told)
+    yield from _removal(snapshot, member)
     newest = _newest_entry(member)
     at = objects.instant(newest, "time") if newest is not None else None
     if newest is None or at is None or snapshot.age(at) > RECENT:
@@ -87,6 +101,17 @@ def _of(snapshot: Snapshot, ref: ResourceRef) -> Iterator[_Change]:
     yield _Change(at, quote(display(ref), f"{'created' if is_new else 'changed'} {_ago(snapshot, at)} by {who}"))
 
 
+def _removal(snapshot: Snapshot, member: KubeObject) -> Iterator[_Change]:
+    """A write that managedFields do not tell of; where a controller writes the status, it would be hidden by that."""
+    earliest, told = snapshot.written_no_earlier_than(member), newest_entry(member)
+    if objects.kind(member) not in _WITHOUT_STATUS or earliest is None or told is None:
+        return
+    if earliest - told > _SKEW and snapshot.age(earliest) <= RECENT:
+        words = f"changed once more, at most {_minutes(snapshot, earliest)} before, by whom managedFields do not tell"
+        ref = objects.ref(member)
+        yield _Change(earliest, quote(f"{display(ref)} resourceVersion", f"{words}, as after a removal"))
+
+
 def _newest_entry(member: KubeObject) -> KubeObject | None:
     """The newest change by anybody but the cluster's own controllers, and not of the status."""
     entries = [
@@ -94,12 +119,18 @@ def _newest_entry(member: KubeObject) -> KubeObject | None:
         for entry in objects.mappings(member, "metadata", "managedFields")
         if not objects.text(entry, "subresource") and objects.text(entry, "manager") not in _CONTROLLERS
     ]
-    return max(entries, key=lambda entry: objects.text(entry, "time"), default=None)
+    # Times are whole seconds; within one the API server lists a creation before later changes more often than not.
+    return max(reversed(entries), key=lambda entry: objects.text(entry, "time"), default=None)
 
 
 def _ago(snapshot: Snapshot, at: datetime) -> str:
     minutes = int(snapshot.age(at).total_seconds() // 60)
     return f"{minutes} min before" if minutes else "less than a minute before"
+
+
+def _minutes(snapshot: Snapshot, at: datetime) -> str:
+    minutes = math.ceil(snapshot.age(at).total_seconds() / 60)
+    return f"{max(minutes, 1)} min"
 
 
 # ---- revisions of a Deployment

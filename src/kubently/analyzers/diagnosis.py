@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from kubently.analyzers import changes, rank, reasons, remedies
+from kubently.analyzers import changes, common, rank, reasons, remedies
 from kubently.analyzers.base import Analyzer, Condition, clean
 from kubently.analyzers.snapshot import Snapshot
 from kubently.schema.findings import Blind, Coverage, Finding, Severity
@@ -29,7 +29,10 @@ def diagnose(snapshot: Snapshot, analyzers: Sequence[Analyzer]) -> Report:
     """Run every analyzer, fold symptoms into causes, order what remains."""
     failures: list[Blind] = []
     found = [finding for item in analyzers for finding in _run(item, snapshot, failures)]
-    ranked = rank.rank(snapshot, found, {condition.code: condition for condition in catalogue_of(analyzers)})
+    shared = tuple(common.causes(found))
+    found += [item.finding for item in shared]
+    catalogue = {condition.code: condition for condition in catalogue_of(analyzers)}
+    ranked = rank.rank(snapshot, found, catalogue, shared)
     severities = {finding.id: finding.severity for finding in found}
     told = tuple(_told(snapshot, finding, severities[finding.id], ranked) for finding in ranked.findings)
     return Report(told, ranked.symptoms, _coverage(snapshot, analyzers, failures))

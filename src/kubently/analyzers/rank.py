@@ -2,8 +2,8 @@
 
 A finding is a symptom of another if its condition names the other's code in ``symptom_of``, and the other's object is
 one of its own or one that its first object depends on: an Ingress on its Services, a Service on the workloads that its
-selector reaches, a workload on the claims that its pods mount. Chains end at their last cause. A cause is at least as
-severe as its worst symptom.
+selector reaches, a workload on the claims that its pods mount. What several workloads lack explains them all. Chains
+end at their last cause. A cause is at least as severe as its worst symptom.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kubently.analyzers.base import Condition
+from kubently.analyzers.common import Common
 from kubently.analyzers.relations import Relations
 from kubently.analyzers.snapshot import Snapshot
 from kubently.schema.findings import Finding, Severity
@@ -27,11 +28,19 @@ class Ranked:
     """Findings that one of the causes explains; each is named in at least one cause's ``symptoms``."""
 
 
-def rank(snapshot: Snapshot, findings: Iterable[Finding], catalogue: Mapping[str, Condition]) -> Ranked:
-    """Fold and order *findings*; of several with one id the first is kept."""
+def rank(
+    snapshot: Snapshot,
+    findings: Iterable[Finding],
+    catalogue: Mapping[str, Condition],
+    shared: Sequence[Common] = (),
+) -> Ranked:
+    """Fold and order *findings*, those of *shared* among them; of several with one id the first is kept."""
     unique = list({finding.id: finding for finding in reversed(list(findings))}.values())
     relations = Relations(snapshot)
     causes = _causes(relations, unique, catalogue)
+    for item in shared:
+        for member in item.members:
+            causes.setdefault(member.id, set()).add(item.finding.id)
     roots = {finding.id: _roots(finding.id, causes) for finding in unique}
     symptoms = [finding for finding in unique if roots[finding.id] != {finding.id}]
     folded = {finding.id for finding in symptoms}
@@ -91,11 +100,13 @@ def _roots(finding_id: str, causes: Mapping[str, set[str]]) -> set[str]:
 def _with_symptoms(relations: Relations, cause: Finding, symptoms: Sequence[Finding]) -> Finding:
     ordered = sorted(symptoms, key=_importance)
     severity = min((cause.severity, *(item.severity for item in ordered)), key=lambda item: item.rank)
+    # Of an object that several lack: what depends on those.
+    suffering = dict.fromkeys((cause.objects[0], *(item.objects[0] for item in ordered if item.code == cause.code)))
     return cause.model_copy(
         update={
             "severity": severity,
             "symptoms": tuple(item.id for item in ordered),
-            "affects": relations.affects(cause.objects[0]),
+            "affects": tuple(dict.fromkeys(ref for item in suffering for ref in relations.affects(item))),
         }
     )
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from kubently.analyzers.events import Event, parse_event
 from kubently.analyzers.resources import EVENTS, PODS, RESOURCES, WORKLOADS, Resource, resource_of
+from kubently.analyzers.writes import Writes
 from kubently.kube import objects
 from kubently.kube.objects import KubeObject
 from kubently.schema.findings import Blind, ResourceRef
@@ -173,7 +174,16 @@ class Snapshot:
             return timedelta()
         return max(self.read_at - instant, timedelta())
 
+    def written_no_earlier_than(self, member: KubeObject) -> datetime | None:
+        """Return an instant before which *member*, of a built-in resource, cannot have been written last, if known."""
+        return self._writes.no_earlier_than(member)
+
     # ---- indexes
+
+    @cached_property
+    def _writes(self) -> Writes:
+        built_in = (resource for resource in self._lists if "." not in resource.group and resource is not EVENTS)
+        return Writes((member for item in built_in for member in self._lists[item]), until=self.read_at)
 
     @cached_property
     def _gaps(self) -> frozenset[str]:

@@ -95,6 +95,20 @@ def key_absent(app: App) -> None:
     _config(app, {"configMapKeyRef": {"name": "settings", "key": "mode"}}, words)
 
 
+@scenario("key-for-many", "pod/config-missing", "ConfigMap {ns}/settings", "3 workloads", "mode", "once more")
+def key_for_many(app: App) -> None:
+    """Somebody took a key out of a ConfigMap that three Deployments read."""
+    app.add("v1", "ConfigMap", "settings", data={"level": "info", "mode": "fast"})
+    env = [{"name": "MODE", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "mode"}}}]
+    message = f"couldn't find key mode in ConfigMap {app.namespace}/settings"
+    for name in ("web", "api", "worker"):
+        app.deployment(name, containers=[app.container(name, env=env)])
+        app.service(name)
+        app.waits(name, "CreateContainerConfigError", message)
+    removed = '[{"op": "remove", "path": "/data/mode"}]'
+    app.after("patch", "configmap", "settings", "-n", app.namespace, "--type=json", "-p", removed)
+
+
 @scenario("secret-absent", "pod/config-missing", _WEB, "database")
 def secret_absent(app: App) -> None:
     """The Secret of a variable does not exist."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from kubently import analyzers
 from kubently.analyzers import Snapshot
 
@@ -97,6 +99,48 @@ def test_a_config_map_that_the_pods_read_counts() -> None:
     assert ("ConfigMap shop/settings", "changed 2 min before by kubectl-edit") in _changes(
         _fleet(config_changed="2026-03-02T09:58:00Z")
     )
+
+
+def _with_removal(changed: str, *, since: str, last: str) -> list[tuple[str, str]]:
+    """The ConfigMap's entry is of *changed*; its last write came after that of a pod at *since*."""
+    members = _fleet(config_changed=changed)
+    members[3]["metadata"] |= {"resourceVersion": "7000", "managedFields": [{"manager": "kubelet", "time": since}]}
+    members[4]["metadata"]["resourceVersion"] = last
+    return [change for change in _changes(members) if change[0].startswith("ConfigMap")]
+
+
+def test_a_removal_of_which_no_entry_tells_is_seen_by_the_resource_version() -> None:
+    long_ago, recently = "2026-01-01T00:00:00Z", "2026-03-02T09:56:30Z"
+
+    assert _with_removal(long_ago, since=recently, last="7001") == [
+        (
+            "ConfigMap shop/settings resourceVersion",
+            "changed once more, at most 4 min before, by whom managedFields do not tell, as after a removal",
+        )
+    ]
+    assert _with_removal(long_ago, since=recently, last="6999") == []
+    assert _with_removal(long_ago, since="2026-03-02T07:00:00Z", last="7001") == []
+    assert _with_removal("2026-03-02T09:56:27Z", since=recently, last="7001") == [
+        ("ConfigMap shop/settings", "changed 3 min before by kubectl-edit")
+    ]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"volumes": [{"name": "c", "secret": {"secretName": "settings"}}]},
+        {"volumes": [{"name": "c", "projected": {"sources": [{"secret": {"name": "settings"}}]}}]},
+        {"initContainers": [{"name": "i", "envFrom": [{"secretRef": {"name": "settings"}}]}]},
+        {"initContainers": [{"name": "i", "env": [{"valueFrom": {"secretKeyRef": {"name": "settings", "key": "k"}}}]}]},
+    ],
+    ids=["volume", "projected", "envFrom", "env"],
+)
+def test_a_secret_counts_wherever_the_pods_name_it(source: dict[str, Any]) -> None:
+    members = _fleet(config_changed="2026-03-02T09:58:00Z")
+    members[3]["spec"] |= source
+    members[4]["kind"] = "Secret"
+
+    assert ("Secret shop/settings", "changed 2 min before by kubectl-edit") in _changes(members)
 
 
 def test_status_old_changes_and_the_clusters_own_controllers_say_nothing() -> None:
