@@ -203,7 +203,7 @@ class Scenario:
     at_fault: str
     """The object at fault as a finding names it; {ns} stands for the namespace."""
     words: tuple[str, ...]
-    """All of them must stand in the title, the evidence or the changes of the finding: they are the cause."""
+    """All of them must stand in the title or the evidence of the finding: they are the cause."""
     make: Callable[[App], None]
     about: str
     needs: str = ""

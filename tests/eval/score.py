@@ -58,5 +58,4 @@ def _is_of_another(finding: Finding, namespace: str, others: Sequence[str]) -> b
 
 
 def _text(finding: Finding) -> str:
-    supported = (*finding.evidence, *finding.changes)
-    return "\n".join((finding.title, *(f"{item.source} {item.quote}" for item in supported))).lower()
+    return "\n".join((finding.title, *(f"{item.source} {item.quote}" for item in finding.evidence))).lower()

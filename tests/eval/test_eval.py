@@ -29,6 +29,16 @@ def test_the_cause_is_among_the_findings_of_the_whole_cluster(result: Result) ->
     assert result.whole >= TARGET * len(result.outcomes)
 
 
+def test_what_three_workloads_lack_is_one_finding_with_the_removal_that_no_field_manager_tells_of(
+    result: Result,
+) -> None:
+    (found,) = [item.told[0] for item in result.outcomes if item.scenario.slug == "key-for-many"]
+
+    assert "keeps 3 workloads from starting" in found.title
+    assert [str(ref) for ref in found.affects] == [f"Service key-for-many/{name}" for name in ("api", "web", "worker")]
+    assert "changed once more" in found.changes[0].quote
+
+
 def test_nothing_is_wrong_with_what_is_well(result: Result) -> None:
     assert result.healthy_objects > 500
     assert result.alarms == ()

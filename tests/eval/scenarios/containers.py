@@ -95,7 +95,7 @@ def key_absent(app: App) -> None:
     _config(app, {"configMapKeyRef": {"name": "settings", "key": "mode"}}, words)
 
 
-@scenario("key-for-many", "pod/config-missing", "ConfigMap {ns}/settings", "3 workloads", "mode", "once more")
+@scenario("key-for-many", "pod/config-missing", "ConfigMap {ns}/settings", "settings", "mode")
 def key_for_many(app: App) -> None:
     """Somebody took a key out of a ConfigMap that three Deployments read."""
     app.add("v1", "ConfigMap", "settings", data={"level": "info", "mode": "fast"})
