@@ -23,7 +23,7 @@ from kubently.errors import KubentlyError, PermissionDeniedError, StoreUnavailab
 from kubently.executor.supervisor import Supervisor
 from kubently.fleet import Directory, Replica
 from kubently.fleet.directory import LEASES, REPLICAS
-from kubently.fleet.replicas import _spread
+from kubently.fleet.replicas import Patience, _spread
 from kubently.schema import ClusterId, ClusterState, Permission, Principal, Role, Transport
 from kubently.settings import ExecutorSettings, LimitSettings
 from kubently.store import MemoryStore, Store
@@ -242,6 +242,18 @@ async def test_sessions_spread_when_a_replica_comes(tmp_path: Path, store: Memor
                 assert await say(other, "pods") == "get pods"
                 balancer.targets = [one.serving.port]
             await one.wait_for(lambda: len(places(one)) == 2, timeout=10)
+
+
+def test_who_comes_back_all_the_same_is_asked_less_and_less() -> None:
+    patience = Patience(20, 100)
+    asked = [now for now in range(0, 500, 5) if patience.is_due("run", now)]
+
+    assert asked == [0, 20, 60, 140, 240, 340, 440]
+    assert patience.is_due("another", 440)
+    patience.forget(540)
+    assert not patience.is_due("run", 539)
+    patience.forget(640)
+    assert [now for now in (641, 660, 661) if patience.is_due("run", now)] == [641, 661]
 
 
 async def test_a_command_outlives_the_replica_that_held_its_session(

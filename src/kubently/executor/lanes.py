@@ -31,7 +31,7 @@ HEALTHY_AFTER = 25.0
 """A session that lived so many seconds resets the backoff."""
 REFUSED_DELAY = 60.0
 """Cap where the API answered and said no (401, 403, 409): asking often does not help."""
-APART = 3
+APART = 4
 """Sessions that are given up because another one of this executor is at the same replica of the API."""
 
 

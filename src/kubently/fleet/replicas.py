@@ -26,8 +26,9 @@ log = logging.getLogger(__name__)
 
 SPREAD_EVERY = 10.0
 """Seconds between two looks for executors whose sessions are all at this replica while there are others."""
-SPREAD_AGAIN_AFTER = 600.0
-"""Seconds for which an executor that came back all the same is left alone: the balancer in front decides."""
+SPREAD_PAUSES = (20.0, 600.0)
+"""Seconds for which an executor that came back all the same is left alone, the first time and at most: they double.
+The balancer in front decides, and one that is sticky decides always the same."""
 SPREAD_RATE = 20.0
 """Sessions a second that are asked to go elsewhere."""
 
@@ -96,18 +97,39 @@ async def joined(
 
 async def _spread(fleet: Fleet, directory: Directory, every: float) -> None:
     """Ask one session of each crowded executor to go: its replacement stands before it ends, at another replica."""
-    asked: dict[str, float] = {}
+    patience = Patience(*SPREAD_PAUSES)
     while True:
         await anyio.sleep(every * random.uniform(0.8, 1.2))
-        now = anyio.current_time()
-        asked = {instance: at for instance, at in asked.items() if now - at < SPREAD_AGAIN_AFTER}
+        patience.forget(anyio.current_time())
         if all(replica.is_draining for replica in directory.replicas()):
             continue
         for connected in fleet.crowded():
-            if connected.instance not in asked:
-                asked[connected.instance] = now
+            if patience.is_due(connected.instance, anyio.current_time()):
                 connected.session.drain("the executor's sessions spread over the API's replicas")
                 await anyio.sleep(random.uniform(0, 2 / SPREAD_RATE))
+
+
+class Patience:
+    """Whom to ask again when: each time later than the time before."""
+
+    def __init__(self, first: float, most: float) -> None:
+        self._first = first
+        self._most = most
+        self._asked: dict[str, tuple[float, float]] = {}
+        """When each may be asked again, and the pause before that."""
+
+    def is_due(self, name: str, now: float) -> bool:
+        """Say whether *name* may be asked now, and take it as asked if so."""
+        at, pause = self._asked.get(name, (now, 0.0))
+        if now < at:
+            return False
+        pause = min(pause * 2, self._most) or self._first
+        self._asked[name] = (now + pause, pause)
+        return True
+
+    def forget(self, now: float) -> None:
+        """Begin anew with those who have not had to be asked for long."""
+        self._asked = {name: (at, pause) for name, (at, pause) in self._asked.items() if now < at + self._most}
 
 
 async def _reconcile(
