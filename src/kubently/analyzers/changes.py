@@ -28,6 +28,8 @@ MOST = 5
 
 _SKEW = timedelta(seconds=5)
 """By how much the clocks of several API servers may differ, and the second to which managedFields are exact."""
+_AT_ONCE = timedelta(seconds=2)
+"""Within which what is written to an object belongs to its making."""
 _WITHOUT_STATUS = ("ConfigMap", "Secret")
 
 _REVISION = "deployment.kubernetes.io/revision"
@@ -50,15 +52,25 @@ def before(snapshot: Snapshot, finding: Finding) -> tuple[Evidence, ...]:
     return tuple(dict.fromkeys(change.evidence for change in newest))[:MOST]
 
 
+def last_changed(snapshot: Snapshot, ref: ResourceRef) -> datetime | None:
+    """Return when an object was changed last, of those that have no status; None if it never was since it was made."""
+    member = snapshot.find(ref)
+    if member is None or ref.kind not in _WITHOUT_STATUS:
+        return None
+    written = _removed_at(snapshot, member) or newest_entry(member)
+    created = objects.created_at(member)
+    return None if written is None or created is None or written - created < _AT_ONCE else written
+
+
 def _concerned(snapshot: Snapshot, finding: Finding) -> list[ResourceRef]:
     """The objects that people change: pods and events are made by controllers."""
     refs = [ref for ref in finding.objects if ref.kind not in ("Pod", "ReplicaSet", "Event", "Node")]
-    read = [ref for workload in refs[:3] for ref in _read(snapshot, workload)]
+    read = [ref for workload in refs[:3] for ref in read_by(snapshot, workload)]
     return list(dict.fromkeys((*refs, *read)))[:20]
 
 
-def _read(snapshot: Snapshot, workload: ResourceRef) -> Iterator[ResourceRef]:
-    """The ConfigMaps and Secrets that its pods name."""
+def read_by(snapshot: Snapshot, workload: ResourceRef) -> Iterator[ResourceRef]:
+    """Yield the ConfigMaps and Secrets that the pods of a workload name."""
     pods = snapshot.pods_of(workload)
     for kind, name in _sources(pods[0]) if pods else ():
         if is_name(name):
@@ -97,19 +109,27 @@ def _of(snapshot: Snapshot, ref: ResourceRef) -> Iterator[_Change]:
     if newest is None or at is None or snapshot.age(at) > RECENT:
         return
     who = clean(objects.text(newest, "manager"), limit=128) or "somebody"
-    is_new = (created := objects.created_at(member)) is not None and at - created < timedelta(seconds=2)
+    is_new = (created := objects.created_at(member)) is not None and at - created < _AT_ONCE
     yield _Change(at, quote(display(ref), f"{'created' if is_new else 'changed'} {_ago(snapshot, at)} by {who}"))
 
 
 def _removal(snapshot: Snapshot, member: KubeObject) -> Iterator[_Change]:
-    """A write that managedFields do not tell of; where a controller writes the status, it would be hidden by that."""
-    earliest, told = snapshot.written_no_earlier_than(member), newest_entry(member)
-    if objects.kind(member) not in _WITHOUT_STATUS or earliest is None or told is None:
-        return
-    if earliest - told > _SKEW and snapshot.age(earliest) <= RECENT:
-        words = f"changed once more, at most {_minutes(snapshot, earliest)} before, by whom managedFields do not tell"
+    at = _removed_at(snapshot, member)
+    if at is not None and snapshot.age(at) <= RECENT:
+        words = f"changed once more, at most {_minutes(snapshot, at)} before, by whom managedFields do not tell"
         ref = objects.ref(member)
-        yield _Change(earliest, quote(f"{display(ref)} resourceVersion", f"{words}, as after a removal"))
+        yield _Change(at, quote(f"{display(ref)} resourceVersion", f"{words}, as after a removal"))
+
+
+def _removed_at(snapshot: Snapshot, member: KubeObject) -> datetime | None:
+    """Return the earliest time of a write that managedFields do not tell of.
+
+    Where a controller writes the status, it would be hidden by that.
+    """
+    if objects.kind(member) not in _WITHOUT_STATUS:
+        return None
+    earliest, told = snapshot.written_no_earlier_than(member), newest_entry(member)
+    return earliest if earliest is not None and told is not None and earliest - told > _SKEW else None
 
 
 def _newest_entry(member: KubeObject) -> KubeObject | None:

@@ -1,17 +1,20 @@
-"""What several workloads lack in common is one cause, and their findings are its symptoms.
+"""What several workloads lack or suffer from in common is one cause, and their findings are its symptoms.
 
 An analyzer tells of each workload: which key, which container. Where their findings have the condition and the object
-that is lacking in common, one more finding of the same condition names that object.
+behind it in common, one more finding of the same condition names that object.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
-from kubently.analyzers import cases
+from kubently.analyzers import cases, changes
 from kubently.analyzers.base import clean, finding_id
-from kubently.schema.findings import Finding, ResourceRef
+from kubently.analyzers.snapshot import Snapshot
+from kubently.kube import objects
+from kubently.schema.findings import Confidence, Finding, ResourceRef
 
 MOST_OBJECTS = 200
 _MOST_EVIDENCE = 5
@@ -26,6 +29,10 @@ class _Lack:
 
 
 _LACKS: Mapping[str, _Lack] = {
+    "pod/image-rate-limited": _Lack(("Registry",), "limits the pulls of {} workloads"),
+    "pod/image-registry-unreachable": _Lack(("Registry",), "cannot be reached for the images of {} workloads"),
+    "pod/image-unauthorized": _Lack(("Registry",), "refuses the images of {} workloads"),
+    "pod/sandbox-failed": _Lack(("Node",), "makes no sandboxes for the pods of {} workloads"),
     "pod/config-missing": _Lack(("ConfigMap", "Secret"), "keeps {} workloads from starting"),
     "pod/claim-missing": _Lack(("PersistentVolumeClaim",), "keeps {} workloads from being scheduled"),
     "pod/image-pull-secret-missing": _Lack(("Secret",), "keeps the images of {} workloads from being pulled"),
@@ -37,6 +44,12 @@ _LACKS: Mapping[str, _Lack] = {
 }
 
 
+_BEGINNING = frozenset({"pod/crash-loop", "pod/liveness-kills", "pod/readiness-fails", "pod/startup-kills"})
+"""What a change of what they read may do to programs that ran well."""
+_SOON = timedelta(minutes=30)
+"""Within which a change before the beginning of a fault counts as a sign."""
+
+
 @dataclass(frozen=True, slots=True)
 class Common:
     """A finding about what several have in common."""
@@ -46,19 +59,76 @@ class Common:
     """Theirs, the worst first."""
 
 
-def causes(findings: Iterable[Finding]) -> Iterator[Common]:
+def causes(snapshot: Snapshot, findings: Iterable[Finding]) -> Iterator[Common]:
     """Yield what at least two workloads of *findings* have in common."""
     groups: dict[tuple[str, ResourceRef], list[Finding]] = {}
     for found in findings:
         lack = _LACKS.get(found.code)
         shared = next((ref for ref in found.objects[1:] if lack and ref.kind in lack.kinds), None)
-        if shared is not None:
+        if shared is not None and _is_all_there(snapshot, found, shared):
             groups.setdefault((found.code, shared), []).append(found)
     for (code, shared), members in groups.items():
-        workloads = len({member.objects[0] for member in members})
-        if workloads > 1:
-            ordered = tuple(sorted(members, key=lambda member: (member.severity.rank, str(member.objects[0]))))
+        ordered = _ordered(members)
+        if (workloads := _workloads(ordered)) > 1:
             yield Common(_word(shared, _LACKS[code].words.format(workloads), ordered), ordered)
+
+
+def _ordered(members: Iterable[Finding]) -> tuple[Finding, ...]:
+    return tuple(sorted(members, key=lambda member: (member.severity.rank, str(member.objects[0]))))
+
+
+def _workloads(members: Iterable[Finding]) -> int:
+    return len({member.objects[0] for member in members})
+
+
+def after_changes(snapshot: Snapshot, findings: Iterable[Finding]) -> Iterator[Common]:
+    """Yield the ConfigMaps and Secrets that were changed shortly before at least two workloads began to fail.
+
+    *findings* are those that nothing else explains; that a change came first is a sign, and no proof.
+    """
+    groups: dict[tuple[str, ResourceRef], list[tuple[timedelta, Finding]]] = {}
+    for found in findings:
+        since = _since_change(snapshot, found) if found.code in _BEGINNING else None
+        if since is not None:
+            groups.setdefault((found.code, since[0]), []).append((since[1], found))
+    for (_, shared), begun in groups.items():
+        members = _ordered(found for _, found in begun)
+        if (workloads := _workloads(members)) > 1:
+            minutes = int(min(delay for delay, _ in begun).total_seconds() // 60)
+            before = f"{minutes} min" if minutes else "less than a minute"
+            words = f"was changed {before} before {workloads} workloads that read it began to fail"
+            finding = _word(shared, words, members).model_copy(update={"confidence": Confidence.POSSIBLE})
+            yield Common(finding, members)
+
+
+def _since_change(snapshot: Snapshot, found: Finding) -> tuple[ResourceRef, timedelta] | None:
+    """Return what was changed last before a workload began to fail, and how long before."""
+    workload = found.objects[0]
+    began, made = _began(snapshot, found), objects.created_at(snapshot.find(workload))
+    if began is None or made is None:
+        return None
+    read = dict.fromkeys(changes.read_by(snapshot, workload))
+    changed = [(at, ref) for ref in read if (at := changes.last_changed(snapshot, ref)) is not None and at > made]
+    before = [(at, ref) for at, ref in changed if timedelta() <= began - at <= _SOON]
+    if not before:
+        return None
+    at, ref = max(before, key=lambda item: (item[0], str(item[1])))
+    return ref, began - at
+
+
+def _began(snapshot: Snapshot, found: Finding) -> datetime | None:
+    """Return since when the pods of a finding are not ready, or since when events tell of it."""
+    pods = [pod for ref in found.objects if ref.kind == "Pod" and (pod := snapshot.find(ref)) is not None]
+    ready = (objects.condition(pod, "Ready") for pod in pods)
+    told = [item.changed_at for item in ready if item is not None and item.is_false]
+    told += [event.first_at for pod in pods for event in snapshot.events(pod, "BackOff", "Unhealthy")]
+    return min((at for at in told if at is not None), default=None)
+
+
+def _is_all_there(snapshot: Snapshot, found: Finding, shared: ResourceRef) -> bool:
+    """Say whether it is that object in every pod concerned; pods of one workload may be on several nodes."""
+    pods = (snapshot.find(ref) for ref in found.objects if shared.kind == "Node" and ref.kind == "Pod")
+    return {objects.text(pod, "spec", "nodeName") for pod in pods} <= {shared.name}
 
 
 def _word(shared: ResourceRef, words: str, members: Sequence[Finding]) -> Finding:

@@ -74,6 +74,11 @@ class Container:
         return bool(objects.mapping(self.status, "state", "running"))
 
     @property
+    def is_working_init(self) -> bool:
+        """Whether it is an init container that runs, for whose end the others wait."""
+        return self.is_init and self.is_running and objects.text(self.spec, "restartPolicy") != "Always"
+
+    @property
     def running_since(self) -> datetime | None:
         """When the current run began."""
         return objects.instant(self.status, "state", "running", "startedAt")

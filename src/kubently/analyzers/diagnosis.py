@@ -29,10 +29,14 @@ def diagnose(snapshot: Snapshot, analyzers: Sequence[Analyzer]) -> Report:
     """Run every analyzer, fold symptoms into causes, order what remains."""
     failures: list[Blind] = []
     found = [finding for item in analyzers for finding in _run(item, snapshot, failures)]
-    shared = tuple(common.causes(found))
+    shared = tuple(common.causes(snapshot, found))
     found += [item.finding for item in shared]
     catalogue = {condition.code: condition for condition in catalogue_of(analyzers)}
     ranked = rank.rank(snapshot, found, catalogue, shared)
+    # What came after a change counts only where nothing better explains it.
+    if begun := tuple(common.after_changes(snapshot, ranked.findings)):
+        found += [item.finding for item in begun]
+        ranked = rank.rank(snapshot, found, catalogue, (*shared, *begun))
     severities = {finding.id: finding.severity for finding in found}
     told = tuple(_told(snapshot, finding, severities[finding.id], ranked) for finding in ranked.findings)
     return Report(told, ranked.symptoms, _coverage(snapshot, analyzers, failures))

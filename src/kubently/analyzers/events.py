@@ -24,6 +24,7 @@ class Event:
     container: str
     """The container that it is about, or empty."""
     count: int
+    first_at: datetime | None
     last_at: datetime | None
 
 
@@ -44,8 +45,20 @@ def parse_event(event: KubeObject) -> Event:
         message=objects.text(event, "message") or objects.text(event, "note"),
         container=field_path.group(1) if field_path else "",
         count=max(*counts, objects.integer(event, "deprecatedCount")),
+        first_at=_first_at(event),
         last_at=_last_at(event),
     )
+
+
+def _first_at(event: KubeObject) -> datetime | None:
+    """Return when it was reported for the first time."""
+    candidates = (
+        objects.instant(event, "firstTimestamp"),
+        objects.instant(event, "deprecatedFirstTimestamp"),
+        objects.instant(event, "eventTime"),
+        objects.created_at(event),
+    )
+    return next((instant for instant in candidates if instant is not None), None)
 
 
 def _last_at(event: KubeObject) -> datetime | None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from kubently.analyzers import containers
-from kubently.analyzers.base import quote
+from kubently.analyzers.base import GRACE, quote
 from kubently.analyzers.containers import Container
 from kubently.analyzers.resources import PODS
 from kubently.analyzers.snapshot import LogKey, Snapshot
@@ -27,14 +27,14 @@ def logs_wanted(snapshot: Snapshot, *, limit: int) -> tuple[tuple[LogKey, ...], 
         if containers.is_finished(pod):
             continue
         for container in containers.containers_of(pod):
-            runs = tuple(_runs(container))
+            runs = tuple(_runs(snapshot, container))
             if runs:
                 keys = tuple(_key(container, previous=previous) for previous in runs)
                 wanted.setdefault((snapshot.workload_of(pod), container.name), keys)
     return tuple(wanted.values())[:limit]
 
 
-def _runs(container: Container) -> Iterator[bool]:
+def _runs(snapshot: Snapshot, container: Container) -> Iterator[bool]:
     """Yield for each run worth reading whether it is the previous one."""
     ended = container.last_termination
     if container.termination is not None:
@@ -43,6 +43,9 @@ def _runs(container: Container) -> Iterator[bool]:
     elif ended is not None and (ended.exit_code != 0 or container.waiting_reason == "CrashLoopBackOff"):
         yield True
         if container.is_running:
+            yield False
+    elif container.is_working_init:
+        if snapshot.age(container.running_since) > GRACE:
             yield False
     elif container.is_running and not container.is_ready and not container.is_init:
         yield False

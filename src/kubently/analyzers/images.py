@@ -127,6 +127,9 @@ _WHAT = {
 _PASSING = (UNREACHABLE, RATE_LIMITED, PULL_FAILED)
 """What a second attempt may heal; reported only when it lasts."""
 
+_OF_REGISTRY = (UNAUTHORIZED, UNREACHABLE, RATE_LIMITED)
+"""What the registry may do to everybody."""
+
 CONDITIONS = (
     PULL_SECRET_MISSING,
     NOT_FOUND,
@@ -167,11 +170,22 @@ def _case(snapshot: Snapshot, container: Container) -> Iterator[Case]:
         what=f'image "{container.image}" of container {container.name} {_WHAT[condition.code]}',
         evidence=tuple(evidence),
         key=container.name,
+        others=(registry_of(container.image),) if condition in _OF_REGISTRY else (),
         next_checks=(
             f"describe pod {pod.name} -n {pod.namespace}",
             f"get events -n {pod.namespace} --field-selector involvedObject.name={pod.name}",
         ),
     )
+
+
+def registry_of(image: str) -> ResourceRef:
+    """Return the registry of an image reference: its first part, if that can be a host, or else Docker Hub.
+
+    Source: github.com/distribution/reference, the grammar of references.
+    """
+    first, slash, _ = image.partition("/")
+    is_host = bool(slash) and ("." in first or ":" in first or first == "localhost" or first != first.lower())
+    return ResourceRef(kind="Registry", name=clean(first, limit=253) if is_host else "docker.io")
 
 
 def _without_credentials(snapshot: Snapshot, container: Container) -> Iterator[Case]:

@@ -2,8 +2,9 @@
 
 A finding is a symptom of another if its condition names the other's code in ``symptom_of``, and the other's object is
 one of its own or one that its first object depends on: an Ingress on its Services, a Service on the workloads that its
-selector reaches, a workload on the claims that its pods mount. What several workloads lack explains them all. Chains
-end at their last cause. A cause is at least as severe as its worst symptom.
+selector reaches, a workload on the claims that its pods mount. What several workloads lack explains them all; what
+keeps a Service from being served explains those who say that they cannot reach it. Chains end at their last cause. A
+cause is at least as severe as its worst symptom.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from dataclasses import dataclass
 
 from kubently.analyzers.base import Condition
 from kubently.analyzers.common import Common
+from kubently.analyzers.dependencies import SUFFERING
 from kubently.analyzers.relations import Relations
+from kubently.analyzers.services import SCALED_TO_ZERO
 from kubently.analyzers.snapshot import Snapshot
 from kubently.schema.findings import Finding, Severity
 
@@ -62,9 +65,12 @@ def _causes(
     causes: dict[str, set[str]] = {}
     for finding in findings:
         condition = catalogue.get(finding.code)
+        if finding.code in SUFFERING:
+            missed = (other for ref in relations.missed_by(finding.objects[0]) for other in by_object.get(ref, ()))
+            causes[finding.id] = {other.id for other in missed if _stops_service(other)}
         if condition is None or not condition.symptom_of:
             continue
-        causes[finding.id] = {
+        causes[finding.id] = causes.get(finding.id, set()) | {
             other.id
             for ref in relations.needs(finding.objects[0]).union(finding.objects)
             for other in by_object.get(ref, ())
@@ -76,6 +82,11 @@ def _causes(
 def _explains(cause: Finding, symptom: Condition) -> bool:
     """Say whether a finding is a cause of this sort of symptom; what is a mere risk has no symptoms yet."""
     return cause.severity.rank <= Severity.DEGRADED.rank and _names(symptom.symptom_of, cause.code)
+
+
+def _stops_service(cause: Finding) -> bool:
+    """Say whether a finding about a Service or what is behind it may be why nobody is served."""
+    return cause.severity.rank <= Severity.DEGRADED.rank or cause.code == SCALED_TO_ZERO.code
 
 
 def _names(patterns: Sequence[str], code: str) -> bool:

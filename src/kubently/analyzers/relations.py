@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kubently.analyzers import containers, evidence
+from kubently.analyzers.dependencies import Dependencies
 from kubently.analyzers.resources import (
     CONFIG_MAPS,
     INGRESSES,
@@ -31,13 +32,21 @@ class Relations:
         self._snapshot = snapshot
         self._needs: dict[ResourceRef, set[ResourceRef]] = {}
         self._needed_by: dict[ResourceRef, set[ResourceRef]] = {}
-        for ref, needed in _edges(snapshot):
+        self._missed = dict(_missed_services(snapshot))
+        missed = ((ref, service) for ref, services in self._missed.items() for service in services)
+        for ref, needed in (*_edges(snapshot), *missed):
             self._needs.setdefault(ref, set()).add(needed)
             self._needed_by.setdefault(needed, set()).add(ref)
 
     def needs(self, ref: ResourceRef) -> set[ResourceRef]:
         """Return *ref* and all that it depends on, directly or not."""
         return _closure(ref, self._needs)
+
+    def missed_by(self, ref: ResourceRef) -> set[ResourceRef]:
+        """Return the Services that a failing workload or Job says it cannot reach, and the workloads behind them."""
+        services = self._missed.get(ref, ())
+        behind = (workloads_behind(self._snapshot, self._snapshot.find(service) or {}) for service in services)
+        return set(services).union(*behind)
 
     def affects(self, ref: ResourceRef) -> tuple[ResourceRef, ...]:
         """Return the Services and Ingresses that depend on *ref*."""
@@ -91,6 +100,20 @@ def _workload_edges(snapshot: Snapshot) -> Iterator[tuple[ResourceRef, ResourceR
             above = snapshot.by_uid(owner.uid) if owner is not None and owner.uid else None
             if above is not None:
                 yield objects.ref(above), objects.ref(member)
+
+
+def _missed_services(snapshot: Snapshot) -> Iterator[tuple[ResourceRef, tuple[ResourceRef, ...]]]:
+    """Yield workloads, and Jobs of CronJobs, with the Services that they fail for."""
+    dependencies = Dependencies(snapshot)
+    pods = {snapshot.workload_of(pod): pod for pod in snapshot.members(PODS) if not containers.is_ready(pod)}
+    for workload, pod in pods.items():
+        services = dependencies.missed_by(workload)
+        if not services:
+            continue
+        yield workload, services
+        job = objects.controller(pod)
+        if workload.kind == "CronJob" and job is not None:
+            yield ResourceRef(group=job.group, kind=job.kind, namespace=workload.namespace, name=job.name), services
 
 
 def policies_of(snapshot: Snapshot, pod: KubeObject) -> Iterator[KubeObject]:

@@ -7,6 +7,7 @@ in capitals stand for what only a person knows.
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -93,12 +94,20 @@ def _memory(snapshot: Snapshot, finding: Finding) -> Iterator[str]:
         yield _kubectl("set", "resources", *words, of=ref)
 
 
+_KEY = re.compile(r' needs key "([^"]+)" of ')
+"""Where a title of pod/config-missing names a key: then the object exists, or a key alone would not be missed."""
+
+
 def _config(_: Snapshot, finding: Finding) -> Iterator[str]:
-    for ref in finding.objects[1:]:
-        if ref.kind == "ConfigMap":
-            yield _kubectl("create", "configmap", ref.name, "--from-literal=KEY=VALUE", of=ref)
-        elif ref.kind == "Secret":
-            yield _kubectl("create", "secret", "generic", ref.name, "--from-literal=KEY=VALUE", of=ref)
+    key = _KEY.search(finding.title)
+    for ref in finding.objects:
+        if ref.kind not in ("ConfigMap", "Secret"):
+            continue
+        if key is not None:
+            yield _patch(ref, {"data" if ref.kind == "ConfigMap" else "stringData": {key[1]: "VALUE"}})
+        else:
+            words = ("configmap",) if ref.kind == "ConfigMap" else ("secret", "generic")
+            yield _kubectl("create", *words, ref.name, "--from-literal=KEY=VALUE", of=ref)
 
 
 def _selector(snapshot: Snapshot, finding: Finding) -> Iterator[str]:
@@ -113,13 +122,13 @@ def _selector(snapshot: Snapshot, finding: Finding) -> Iterator[str]:
 
 
 def _account(_: Snapshot, finding: Finding) -> Iterator[str]:
-    for ref in finding.objects[1:]:
+    for ref in finding.objects:
         if ref.kind == "ServiceAccount":
             yield _kubectl("create", "serviceaccount", ref.name, of=ref)
 
 
 def _quota(snapshot: Snapshot, finding: Finding) -> Iterator[str]:
-    for ref in finding.objects[1:]:
+    for ref in finding.objects:
         if ref.kind == "ResourceQuota":
             yield _patch(ref, {"spec": {"hard": {"RESOURCE": "AMOUNT"}}})
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 
-from kubently.analyzers import cases, config, containers
+from kubently.analyzers import cases, config, containers, loglines
 from kubently.analyzers.base import GRACE, Analyzer, Condition, analyzer, clean, quote
 from kubently.analyzers.cases import Case
+from kubently.analyzers.containers import Container
 from kubently.analyzers.events import Event
-from kubently.analyzers.resources import PODS
-from kubently.analyzers.snapshot import Snapshot
+from kubently.analyzers.resources import NODES, PODS
+from kubently.analyzers.snapshot import Snapshot, is_name
 from kubently.kube import objects
 from kubently.kube.objects import KubeObject
-from kubently.schema.findings import Finding, Severity
+from kubently.schema.findings import Confidence, Evidence, Finding, ResourceRef, Severity
 
 SANDBOX_FAILED = Condition(
     "pod/sandbox-failed",
@@ -48,8 +50,25 @@ NO_SCHEDULER = Condition(
     "No scheduler takes the pod up: it names one that does not run, or the cluster's own does not.",
     "See whether the scheduler that the pod names runs.",
 )
-CONDITIONS = (SANDBOX_FAILED, MOUNT_FAILED, ATTACHED_ELSEWHERE, GATED, NO_SCHEDULER)
+INIT_WAITS = Condition(
+    "pod/init-waits",
+    Severity.OUTAGE,
+    "An init container runs for more than five minutes, and the pod's own containers wait for its end.",
+    "See in its command and log what it waits for or works at; a wait for another Service should give up and say so.",
+    symptom_of=(
+        "workload/env-service-missing",
+        "workload/env-port-missing",
+        "networkpolicy/no-dns",
+        "networkpolicy/blocks-path",
+        "pod/no-dns",
+        "dns/server-down",
+        "dns/corefile-refuses",
+    ),
+    confidence=Confidence.LIKELY,
+)
+CONDITIONS = (SANDBOX_FAILED, MOUNT_FAILED, ATTACHED_ELSEWHERE, GATED, NO_SCHEDULER, INIT_WAITS)
 
+_INIT_PATIENCE = timedelta(minutes=5)
 _WAITING = ("ContainerCreating", "PodInitializing", "")
 _NO_ADDRESS = re.compile(
     r"no (?:more |available |free )?(?:IP )?addresses|no IP addresses available|IPs? (?:are )?exhausted", re.IGNORECASE
@@ -57,7 +76,7 @@ _NO_ADDRESS = re.compile(
 _SYSCTL = re.compile(r"sysctl[: ]+\"?([a-z0-9_./-]{1,100})\"?", re.IGNORECASE)
 
 
-@analyzer("pod-starting", needs=cases.NEEDS, conditions=CONDITIONS)
+@analyzer("pod-starting", needs=cases.NEEDS, conditions=CONDITIONS, needs_logs=True)
 def pod_starting(snapshot: Snapshot) -> Iterator[Finding]:
     """Report pods that wait for what comes before their containers."""
     yield from cases.findings(snapshot, _cases(snapshot))
@@ -72,6 +91,7 @@ def _cases(snapshot: Snapshot) -> Iterator[Case]:
         if objects.text(pod, "spec", "nodeName"):
             if _waits_on_node(pod):
                 yield from _on_node(snapshot, pod)
+            yield from _init_waits(snapshot, pod)
         else:
             yield from _without_node(snapshot, pod)
 
@@ -93,11 +113,45 @@ def _on_node(snapshot: Snapshot, pod: KubeObject) -> Iterator[Case]:
     if newest is None:
         return
     if newest.reason == "FailedCreatePodSandBox":
-        yield _case(SANDBOX_FAILED, pod, newest, _sandbox_words(newest.message))
+        yield _case(SANDBOX_FAILED, pod, newest, _sandbox_words(newest.message), *_node_of(pod, newest))
     elif "Multi-Attach" in newest.message:
         yield _case(ATTACHED_ELSEWHERE, pod, newest, f"waits for a volume: {_essence(newest.message)}")
     elif config.parse_missing(newest.message, pod) is None:
         yield _case(MOUNT_FAILED, pod, newest, f"a volume cannot be mounted: {_essence(newest.message)}")
+
+
+def _init_waits(snapshot: Snapshot, pod: KubeObject) -> Iterator[Case]:
+    ref = objects.ref(pod)
+    for container in containers.containers_of(pod):
+        runs_for = snapshot.age(container.running_since)
+        if container.is_working_init and runs_for > _INIT_PATIENCE:
+            minutes = int(runs_for.total_seconds() // 60)
+            yield Case(
+                INIT_WAITS,
+                pod,
+                what=f"init container {container.name} has been running for {minutes} min, and the others wait for it",
+                evidence=tuple(_init_evidence(snapshot, container)),
+                key=container.name,
+                next_checks=(f"logs {ref.name} -n {ref.namespace} -c {container.name} --tail=100",),
+            )
+
+
+def _init_evidence(snapshot: Snapshot, container: Container) -> Iterator[Evidence]:
+    since = objects.text(container.status, "state", "running", "startedAt")
+    yield quote(cases.pod_source(container.pod, f"{container.path}.state.running"), f"startedAt {since}")
+    command = [*objects.strings(container.spec, "command"), *objects.strings(container.spec, "args")]
+    if command:
+        yield quote(cases.pod_source(container.pod, f"container {container.name} command"), " ".join(command))
+    for key in snapshot.logs_like(container.pod, container.name):
+        if not key.previous and (excerpt := loglines.excerpt(snapshot.logs[key])):
+            yield loglines.log_quote(f"log {key.namespace}/{key.pod} container {key.container}", excerpt)
+
+
+def _node_of(pod: KubeObject, event: Event) -> Iterator[ResourceRef]:
+    """The node, unless it refuses what this pod alone wants of it."""
+    name = objects.text(pod, "spec", "nodeName")
+    if is_name(name) and not _SYSCTL.search(event.message):
+        yield ResourceRef(kind=NODES.kind, name=name)
 
 
 def _sandbox_words(message: str) -> str:
@@ -112,12 +166,13 @@ def _essence(message: str) -> str:
     return clean(message.rpartition(" desc = ")[2] or message, limit=200)
 
 
-def _case(condition: Condition, pod: KubeObject, event: Event, what: str) -> Case:
+def _case(condition: Condition, pod: KubeObject, event: Event, what: str, *others: ResourceRef) -> Case:
     return Case(
         condition,
         pod,
         what=what,
         evidence=(quote(cases.event_source(objects.ref(pod), event.reason), event.message),),
+        others=others,
         next_checks=(f"describe pod {objects.name(pod)} -n {objects.namespace(pod)}",),
     )
 

@@ -30,7 +30,7 @@ class Severity(StrEnum):
 
 
 class ResourceRef(Frozen):
-    """One Kubernetes object, named as RBAC names it plus its kind."""
+    """One Kubernetes object, named as RBAC names it plus its kind; or the Registry of an image, named by its host."""
 
     group: str = ""
     """API group, empty for core."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from tests.eval.app import Scenario
-from tests.eval.scenarios import access, batch, containers, network, nodes, policies, scheduling, storage
+from tests.eval.scenarios import access, batch, containers, dependencies, network, nodes, policies, scheduling, storage
 
 SCENARIOS: tuple[Scenario, ...] = tuple(
     member
-    for module in (scheduling, storage, policies, network, containers, nodes, batch, access)
+    for module in (scheduling, storage, policies, network, containers, nodes, batch, access, dependencies)
     for member in vars(module).values()
     if isinstance(member, Scenario)
 )

@@ -37,6 +37,12 @@ junk = st.recursive(
 )
 
 
+LOGS = {
+    LogKey("shop", "api-6d4-a", "api", previous=True): "FATAL dial tcp 10.96.7.7:5432: connect: connection refused\n",
+    LogKey("shop", "web-6d4-a", "web", previous=False): "ERROR GET http://api:8080/health: connection refused\n",
+}
+
+
 @cache
 def _specimens() -> tuple[dict[str, Any], ...]:
     """Return one object of each kind in each of some telling scenarios."""
@@ -79,6 +85,11 @@ def _specimens() -> tuple[dict[str, Any], ...]:
         "argo-sync-failed",
         "env-names-a-missing-port",
         "namespace-stuck-on-an-apiservice",
+        "callers-of-a-killed-database",
+        "config-changed-before-many-crash",
+        "init-waits-for-a-stopped-service",
+        "registry-unreachable-for-many",
+        "sandbox-node-without-network",
     )
     found: list[dict[str, Any]] = []
     for slug in slugs:
@@ -124,7 +135,7 @@ def test_damaged_objects_do_not_disturb_analyzers(data: st.DataObject) -> None:
         else:
             members.append(specimen)
 
-    _check(Snapshot.of(members, read_at=READ_AT))
+    _check(Snapshot.of(members, read_at=READ_AT, logs=LOGS))
 
 
 @settings(max_examples=100, deadline=None)

@@ -89,3 +89,20 @@ def test_names_cannot_break_out_of_a_command() -> None:
     (line,) = remedy(analyzers.diagnose(snapshot).findings[0]).commands
 
     assert shlex.split(line) == ["kubectl", "uncordon", "a; rm -rf /"]
+
+
+@pytest.mark.parametrize(
+    ("slug", "words"),
+    [
+        ("configmap-key-missing", ["patch", "configmap", "app-config"]),
+        ("configmap-key-missing-for-many", ["patch", "configmap", "settings"]),
+        ("configmap-missing", ["create", "configmap"]),
+        ("secret-key-missing", ["patch", "secret"]),
+        ("secret-missing", ["create", "secret", "generic"]),
+    ],
+)
+def test_a_missing_key_is_put_into_what_is_there(slug: str, words: list[str]) -> None:
+    (line,) = remedy(told(slug)).commands
+
+    assert shlex.split(line)[1 : 1 + len(words)] == words
+    assert "VALUE" in line
