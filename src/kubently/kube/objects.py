@@ -199,21 +199,23 @@ class Condition:
 
 def conditions(obj: object) -> tuple[Condition, ...]:
     """Return status.conditions."""
-    return tuple(
-        Condition(
-            type=text(item, "type"),
-            status=text(item, "status"),
-            reason=text(item, "reason"),
-            message=text(item, "message"),
-            changed_at=instant(item, "lastTransitionTime"),
-        )
-        for item in mappings(obj, "status", "conditions")
-    )
+    return tuple(map(_condition, mappings(obj, "status", "conditions")))
 
 
 def condition(obj: object, condition_type: str) -> Condition | None:
     """Return the condition of this type, or None."""
-    return next((item for item in conditions(obj) if item.type == condition_type), None)
+    found = (item for item in mappings(obj, "status", "conditions") if text(item, "type") == condition_type)
+    return next(map(_condition, found), None)
+
+
+def _condition(item: KubeObject) -> Condition:
+    return Condition(
+        type=text(item, "type"),
+        status=text(item, "status"),
+        reason=text(item, "reason"),
+        message=text(item, "message"),
+        changed_at=instant(item, "lastTransitionTime"),
+    )
 
 
 # ---- pods
