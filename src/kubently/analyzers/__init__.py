@@ -6,12 +6,15 @@ from kubently.analyzers import (
     addons,
     autoscaling,
     capacity,
+    complaints,
     config,
     controllers,
+    destinations,
     dns,
     drift,
     ending,
     environment,
+    evictions,
     exposure,
     images,
     ingresses,
@@ -36,7 +39,7 @@ from kubently.analyzers import (
 from kubently.analyzers.base import Analyzer, Condition, analyzer
 from kubently.analyzers.diagnosis import Report, catalogue_of
 from kubently.analyzers.diagnosis import diagnose as _diagnose
-from kubently.analyzers.evidence import logs_wanted
+from kubently.analyzers.reading import logs_wanted
 from kubently.analyzers.resources import RESOURCES, Resource
 from kubently.analyzers.snapshot import LogKey, Snapshot
 
@@ -60,6 +63,7 @@ ANALYZERS: tuple[Analyzer, ...] = (
     *images.ANALYZERS,
     *config.ANALYZERS,
     *restarts.ANALYZERS,
+    *complaints.ANALYZERS,
     *probes.ANALYZERS,
     *workloads.ANALYZERS,
     *refusals.ANALYZERS,
@@ -70,11 +74,13 @@ ANALYZERS: tuple[Analyzer, ...] = (
     *nodes.ANALYZERS,
     *starting.ANALYZERS,
     *ending.ANALYZERS,
+    *evictions.ANALYZERS,
     *controllers.ANALYZERS,
     *jobs.ANALYZERS,
     *autoscaling.ANALYZERS,
     *webhooks.ANALYZERS,
     *environment.ANALYZERS,
+    *destinations.ANALYZERS,
     *volumes.ANALYZERS,
     *networkpolicies.ANALYZERS,
     *paths.ANALYZERS,

@@ -7,14 +7,15 @@ Flux tell what they delivered. Values of environment variables are never quoted.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from kubently.analyzers import deliveries
+from kubently.analyzers import deliveries, settings
 from kubently.analyzers.base import clean, quote
 from kubently.analyzers.cases import display
-from kubently.analyzers.resources import REPLICA_SETS
+from kubently.analyzers.resources import JOBS, REPLICA_SETS
 from kubently.analyzers.snapshot import Snapshot, is_name
 from kubently.analyzers.writes import newest_entry
 from kubently.kube import objects
@@ -35,7 +36,7 @@ _WITHOUT_STATUS = ("ConfigMap", "Secret")
 _REVISION = "deployment.kubernetes.io/revision"
 _CONTROLLERS = frozenset({"kube-controller-manager", "kube-scheduler", "kubelet", "kube-apiserver"})
 _SHOWN = ("image", "command", "args", "workingDir")
-_NAMED = ("resources", "livenessProbe", "readinessProbe", "startupProbe", "ports", "securityContext", "volumeMounts")
+_NAMED = ("livenessProbe", "readinessProbe", "startupProbe", "ports", "securityContext", "volumeMounts")
 _OF_POD = ("volumes", "nodeSelector", "affinity", "tolerations", "serviceAccountName", "imagePullSecrets", "dnsPolicy")
 
 
@@ -48,8 +49,27 @@ class _Change:
 def before(snapshot: Snapshot, finding: Finding) -> tuple[Evidence, ...]:
     """What changed on the objects of *finding*, and on ConfigMaps and Secrets that its workload reads, newest first."""
     found = [change for ref in _concerned(snapshot, finding) for change in _of(snapshot, ref)]
+    found += _jobs(snapshot, [ref for ref in finding.objects if ref.kind == "Service"])
     newest = sorted(found, key=lambda change: (change.at, change.evidence.source), reverse=True)
     return tuple(dict.fromkeys(change.evidence for change in newest))[:MOST]
+
+
+def _jobs(snapshot: Snapshot, services: Sequence[ResourceRef]) -> Iterator[_Change]:
+    """Jobs of no CronJob that ran to their end lately and were told of one of *services*: such as change a database."""
+    for namespace in sorted({ref.namespace for ref in services}):
+        for job in snapshot.members(JOBS, namespace):
+            at = objects.instant(job, "status", "completionTime")
+            if at is None or snapshot.age(at) > RECENT or objects.controller(job) is not None:
+                continue
+            told = [setting.text for setting in settings.settings_of(snapshot, job)]
+            named = next((ref for ref in services if any(_names(text, ref.name) for text in told)), None)
+            if named is not None:
+                words = f"completed {_ago(snapshot, at)}; it is told of {display(named)}"
+                yield _Change(at, quote(display(objects.ref(job)), words))
+
+
+def _names(text: str, name: str) -> bool:
+    return re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text[: settings.TEXT_CHARS]) is not None
 
 
 def last_changed(snapshot: Snapshot, ref: ResourceRef) -> datetime | None:
@@ -71,10 +91,15 @@ def _concerned(snapshot: Snapshot, finding: Finding) -> list[ResourceRef]:
 
 def read_by(snapshot: Snapshot, workload: ResourceRef) -> Iterator[ResourceRef]:
     """Yield the ConfigMaps and Secrets that the pods of a workload name."""
-    pods = snapshot.pods_of(workload)
-    for kind, name in _sources(pods[0]) if pods else ():
+    for pod in snapshot.pods_of(workload)[:1]:
+        yield from named_by(pod)
+
+
+def named_by(pod: KubeObject) -> Iterator[ResourceRef]:
+    """Yield the ConfigMaps and Secrets that a pod names."""
+    for kind, name in _sources(pod):
         if is_name(name):
-            yield ResourceRef(kind=kind, namespace=workload.namespace, name=name)
+            yield ResourceRef(kind=kind, namespace=objects.namespace(pod), name=name)
 
 
 def _sources(pod: KubeObject) -> Iterator[tuple[str, str]]:
@@ -204,11 +229,20 @@ def _container_differences(old: KubeObject, new: KubeObject) -> Iterator[str]:
         if was != now:
             yield f"{field} {clean(str(was), limit=120)} → {clean(str(now), limit=120)}"
     yield from (field for field in _NAMED if objects.at(old, field) != objects.at(new, field))
+    yield from _resource_differences(old, new)
     before, after = _variables(old), _variables(new)
     for name in sorted(before.keys() | after.keys()):
         if before.get(name) != after.get(name):
             verb = "added" if name not in before else "removed" if name not in after else "changed"
             yield f"variable {clean(name, limit=100)} {verb}"
+
+
+def _resource_differences(old: KubeObject, new: KubeObject) -> Iterator[str]:
+    for sort in ("requests", "limits"):
+        was, now = (objects.string_map(item, "resources", sort) for item in (old, new))
+        for name in sorted(was.keys() | now.keys()):
+            if was.get(name) != now.get(name):
+                yield clean(f"resources.{sort} {name} {was.get(name, 'none')} → {now.get(name, 'none')}", limit=120)
 
 
 def _variables(container: KubeObject) -> Mapping[str, object]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kubently.analyzers import cases, containers
+from kubently.analyzers import cases, containers, settings
 from kubently.analyzers.base import GRACE, Analyzer, Condition, analyzer, clean, quote
 from kubently.analyzers.cases import Case
 from kubently.analyzers.resources import CONFIG_MAPS, PODS
@@ -126,7 +126,7 @@ def _has_come(snapshot: Snapshot, pod: KubeObject, missing: Missing) -> bool:
     if missing.kind != "ConfigMap":
         return False
     config_map = snapshot.get(CONFIG_MAPS, objects.namespace(pod), missing.name)
-    return config_map is not None and (not missing.key or missing.key in _keys(config_map))
+    return config_map is not None and (not missing.key or missing.key in settings.keys_of(config_map))
 
 
 def _missing_case(snapshot: Snapshot, pod: KubeObject, missing: Missing, who: str, evidence: Evidence) -> Case:
@@ -152,16 +152,11 @@ def _keys_evidence(snapshot: Snapshot, namespace: str, missing: Missing) -> Iter
         return
     config_map = snapshot.get(CONFIG_MAPS, namespace, missing.name)
     if config_map is not None:
-        keys = ", ".join(sorted(_keys(config_map))) or "none"
+        keys = ", ".join(sorted(settings.keys_of(config_map))) or "none"
         yield quote(f"configmap {namespace}/{missing.name}", f"keys: {keys}")
     elif snapshot.is_complete(CONFIG_MAPS, namespace):
         names = ", ".join(sorted(objects.name(member) for member in snapshot.members(CONFIG_MAPS, namespace))) or "none"
         yield quote(f"configmaps in namespace {namespace}", names)
-
-
-def _keys(config_map: KubeObject) -> set[str]:
-    fields = (objects.mapping(config_map, "data"), objects.mapping(config_map, "binaryData"))
-    return {key for field in fields for key in field if isinstance(key, str)}
 
 
 ANALYZERS: tuple[Analyzer, ...] = (pod_config,)

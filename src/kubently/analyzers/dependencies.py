@@ -7,14 +7,15 @@ Service that nothing serves, named by that line or, where the line names none, b
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from kubently.analyzers import containers, environment
+from kubently.analyzers import addresses, containers, evidence
+from kubently.analyzers.base import quote
 from kubently.analyzers.resources import PODS, SERVICES
 from kubently.analyzers.snapshot import LogKey, Snapshot
 from kubently.kube import objects
 from kubently.kube.objects import KubeObject
-from kubently.schema.findings import ResourceRef
+from kubently.schema.findings import Evidence, ResourceRef
 
 SUFFERING = frozenset(
     {
@@ -35,7 +36,8 @@ _TROUBLE = re.compile(
     r"no such host|not (?:be )?resolved?|name resolution|Name or service not known|UnknownHost|bad address|getaddrinfo|"
     r"(?:can ?not|can't|could not|couldn't|unable to|fail(?:ed|ure)? to|failed) (?:\w+ ){0,2}(?:connect|reach|resolve|"
     r"dial|be established)|connection (?:\w+ ){0,3}(?:reset|failed|closed|error)|server running on host|waiting for|"
-    r"no address associated",
+    r"no address associated|no (?:reachable|available|healthy) (?:\w+ )?(?:servers?|hosts?|brokers?|nodes?|upstreams?)|"
+    r"no address available|ServerSelection",
     re.IGNORECASE,
 )
 # A host as a log writes it: 10.96.0.12:5432, db.shop.svc, amqp://queue, host "db", lookup db on ..., db:5432.
@@ -51,19 +53,33 @@ _URL = re.compile(r"://[^/\s]|[\w.-]@[\w-]")
 
 
 class Dependencies:
-    """The Services of one snapshot that nothing serves, and who says that they are missed."""
+    """The Services of one snapshot that nothing serves, or that are suspect, and who says that they are missed."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, suspects: Iterable[ResourceRef] = ()) -> None:
         self._snapshot = snapshot
-        self._by_name: dict[tuple[str, str], ResourceRef] = {}
+        self._by_name = {(ref.namespace, ref.name): ref for ref in suspects}
         self._by_address: dict[str, ResourceRef] = {}
         for service in snapshot.members(SERVICES):
-            if not _is_unserved(snapshot, service):
-                continue
             ref = objects.ref(service)
+            if (ref.namespace, ref.name) not in self._by_name and not _is_unserved(snapshot, service):
+                continue
             self._by_name[ref.namespace, ref.name] = ref
-            addresses = objects.text(service, "spec", "clusterIP"), *objects.strings(service, "spec", "clusterIPs")
-            self._by_address |= {address: ref for address in addresses if address not in ("", "None")}
+            known = objects.text(service, "spec", "clusterIP"), *objects.strings(service, "spec", "clusterIPs")
+            self._by_address |= {address: ref for address in known if address not in ("", "None")}
+
+    def complaints(self) -> dict[ResourceRef, dict[ResourceRef, Evidence]]:
+        """Return for each Service the workloads whose logs name it as what cannot be reached, with the newest line."""
+        said: dict[ResourceRef, dict[ResourceRef, Evidence]] = {}
+        for key in self._snapshot.logs if self._by_name else ():
+            pod = self._snapshot.get(PODS, key.namespace, key.pod)
+            if pod is None:
+                continue
+            workload = self._snapshot.workload_of(pod)
+            for line in _lines(self._snapshot.logs[key]):
+                for ref in self._named(line, key.namespace) if _TROUBLE.search(line) else ():
+                    if not self._is_behind(ref, [pod]):
+                        said.setdefault(ref, {})[workload] = quote(evidence.log_source(key), line)
+        return said
 
     def missed_by(self, workload: ResourceRef) -> tuple[ResourceRef, ...]:
         """Return the Services that pods of *workload* fail for, as far as their words tell."""
@@ -76,7 +92,7 @@ class Dependencies:
     def _is_behind(self, service: ResourceRef, pods: Sequence[KubeObject]) -> bool:
         """Say whether the Service is unserved because of these pods themselves."""
         selector = objects.mapping(self._snapshot.find(service), "spec", "selector")
-        return any(
+        return bool(selector) and any(
             objects.namespace(pod) == service.namespace and selector.items() <= objects.labels(pod).items()
             for pod in pods
         )
@@ -101,7 +117,7 @@ class Dependencies:
 
     def _configured(self, key: LogKey) -> Iterator[ResourceRef]:
         pod = self._snapshot.get(PODS, key.namespace, key.pod)
-        for address in environment.addresses_of(self._snapshot, pod or {}):
+        for address in addresses.addresses_of(self._snapshot, pod or {}):
             if (address.service.namespace, address.service.name) in self._by_name:
                 yield address.service
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from kubently.analyzers import changes, common, rank, reasons, remedies
+from kubently.analyzers import callers, changes, common, rank, reasons, remedies
 from kubently.analyzers.base import Analyzer, Condition, clean
 from kubently.analyzers.snapshot import Snapshot
 from kubently.schema.findings import Blind, Coverage, Finding, Severity
@@ -28,7 +28,7 @@ class Report:
 def diagnose(snapshot: Snapshot, analyzers: Sequence[Analyzer]) -> Report:
     """Run every analyzer, fold symptoms into causes, order what remains."""
     failures: list[Blind] = []
-    found = [finding for item in analyzers for finding in _run(item, snapshot, failures)]
+    found = list(callers.weigh(snapshot, (item for each in analyzers for item in _run(each, snapshot, failures))))
     shared = tuple(common.causes(snapshot, found))
     found += [item.finding for item in shared]
     catalogue = {condition.code: condition for condition in catalogue_of(analyzers)}

@@ -1,11 +1,11 @@
-"""What should be gone and is not, and what was made to go: deletions that hang, evictions."""
+"""What should be gone and is not, and APIs that do not answer."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
 
-from kubently.analyzers import cases, containers
+from kubently.analyzers import cases
 from kubently.analyzers.base import Analyzer, Condition, analyzer, clean, finding, quote
 from kubently.analyzers.cases import Case
 from kubently.analyzers.resources import API_SERVICES, NAMESPACES, PODS
@@ -20,13 +20,6 @@ POD_TERMINATING = Condition(
     "The pod was deleted and is still there, minutes after its time to end was over.",
     "A finalizer waits for its controller, or the pod's node does not answer.",
     symptom_of=("node/not-ready", "pod/node-gone"),
-)
-EVICTED = Condition(
-    "pod/evicted",
-    Severity.RISK,
-    "The kubelet ended the pod within the last hour because its node ran short of something.",
-    "Give the pod requests and limits for what it uses, or the node more of it.",
-    symptom_of=("node/pressure",),
 )
 NAMESPACE_TERMINATING = Condition(
     "namespace/stuck-terminating",
@@ -43,7 +36,6 @@ API_UNAVAILABLE = Condition(
 )
 
 _PATIENCE = timedelta(minutes=5)
-_RECENT = timedelta(hours=1)
 
 
 @analyzer(
@@ -55,12 +47,6 @@ def deletions(snapshot: Snapshot) -> Iterator[Finding]:
     for namespace in snapshot.members(NAMESPACES):
         if snapshot.age(objects.deleted_at(namespace)) > _PATIENCE:
             yield _namespace(snapshot, namespace)
-
-
-@analyzer("evictions", needs=cases.NEEDS, conditions=(EVICTED,))
-def evictions(snapshot: Snapshot) -> Iterator[Finding]:
-    """Report pods that were evicted a short while ago; older ones are history."""
-    yield from cases.findings(snapshot, _evicted(snapshot))
 
 
 @analyzer("api-services", needs=(API_SERVICES,), conditions=(API_UNAVAILABLE,))
@@ -119,32 +105,6 @@ def _namespace(snapshot: Snapshot, namespace: KubeObject) -> Finding:
     )
 
 
-# ---- evicted
-
-
-def _evicted(snapshot: Snapshot) -> Iterator[Case]:
-    for pod in snapshot.members(PODS):
-        if objects.text(pod, "status", "reason") != "Evicted" or objects.deleted_at(pod) is not None:
-            continue
-        ready = objects.condition(pod, "Ready")
-        since = ready.changed_at if ready is not None else objects.created_at(pod)
-        if snapshot.age(since) > _RECENT:
-            continue
-        message = objects.text(pod, "status", "message")
-        workload = snapshot.workload_of(pod)
-        is_whole = any(map(containers.is_ready, snapshot.pods_of(workload)))
-        node = objects.text(pod, "spec", "nodeName")
-        yield Case(
-            EVICTED,
-            pod,
-            what=f"a pod was evicted: {clean(message, limit=160)}",
-            evidence=(quote(cases.pod_source(pod, "status.message"), message or "Evicted"),),
-            others=(ResourceRef(kind="Node", name=clean(node, limit=253)),) if node else (),
-            next_checks=(f"describe node {clean(node, limit=253)}",) if node else (),
-            severity=Severity.RISK if is_whole else None,
-        )
-
-
 # ---- APIs
 
 
@@ -164,4 +124,4 @@ def _unavailable(member: KubeObject, available: objects.Condition) -> Finding:
     )
 
 
-ANALYZERS: tuple[Analyzer, ...] = (deletions, evictions, api_services)
+ANALYZERS: tuple[Analyzer, ...] = (deletions, api_services)

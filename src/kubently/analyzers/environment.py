@@ -1,19 +1,17 @@
-"""What a workload's containers are told: variables that shadow each other, addresses that lead nowhere, no DNS."""
+"""What a workload's containers are given: variables that shadow each other, no DNS."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from kubently.analyzers import cases, containers, evidence
+from kubently.analyzers import addresses, cases, containers, evidence
 from kubently.analyzers.base import Analyzer, Condition, analyzer, clean, finding, quote
 from kubently.analyzers.cases import Case
-from kubently.analyzers.resources import CRON_JOBS, DAEMON_SETS, DEPLOYMENTS, NAMESPACES, PODS, SERVICES, STATEFUL_SETS
+from kubently.analyzers.resources import CONFIG_MAPS, CRON_JOBS, DAEMON_SETS, DEPLOYMENTS, PODS, SERVICES, STATEFUL_SETS
 from kubently.analyzers.snapshot import Snapshot
 from kubently.kube import objects
 from kubently.kube.objects import KubeObject
-from kubently.schema.findings import Confidence, Finding, ResourceRef, Severity
+from kubently.schema.findings import Confidence, Evidence, Finding, ResourceRef, Severity
 
 TWICE = Condition(
     "workload/env-twice",
@@ -22,25 +20,12 @@ TWICE = Condition(
     "Remove the one that is not meant.",
     confidence=Confidence.POSSIBLE,
 )
-SERVICE_MISSING = Condition(
-    "workload/env-service-missing",
-    Severity.RISK,
-    "A variable holds the address of a Service that does not exist.",
-    "Correct the name, or create the Service.",
-    confidence=Confidence.LIKELY,
-)
-PORT_MISSING = Condition(
-    "workload/env-port-missing",
-    Severity.RISK,
-    "A variable holds the address of a Service with a port that the Service does not have.",
-    "Use one of the Service's ports, which need not be the container's.",
-    confidence=Confidence.LIKELY,
-)
 NO_DNS = Condition(
     "pod/no-dns",
     Severity.DEGRADED,
-    "The pod's dnsPolicy is None, and its own servers, if it names any, resolve nothing for it.",
-    "Set dnsPolicy ClusterFirst, or name servers in dnsConfig.nameservers that know the cluster's Services.",
+    "The pod asks for Services by name, and its dnsPolicy sends it to servers that do not know them, or to none.",
+    "Set dnsPolicy ClusterFirst, ClusterFirstWithHostNet in the host's network, or name servers in"
+    " dnsConfig.nameservers that know the cluster's Services.",
     confidence=Confidence.LIKELY,
 )
 HOST_DNS = Condition(
@@ -51,22 +36,12 @@ HOST_DNS = Condition(
 )
 
 _WORKLOADS = (DEPLOYMENTS, STATEFUL_SETS, DAEMON_SETS, CRON_JOBS)
-# A name that the cluster's DNS may know, perhaps within a URL; `_is_address` says whether it can be nothing else.
-_ADDRESS = re.compile(
-    r"(?:(?P<scheme>[a-z][a-z0-9+.-]{0,20})://(?:[^/@\s]{0,200}@)?)?"
-    r"(?P<name>[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?)"
-    r"(?:\.(?P<namespace>[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)(?P<svc>\.svc(?:\.[a-z0-9.-]{1,100})?)?)?"
-    r"(?::(?P<port>[0-9]{1,5}))?(?:/.*)?",
-    re.DOTALL,
-)
-_OWN_MACHINE = frozenset({"localhost", "host", "ip6-localhost"})
 
 
 @analyzer(
     "environment-variables",
-    needs=(*_WORKLOADS, SERVICES, PODS, NAMESPACES),
-    conditions=(TWICE, SERVICE_MISSING, PORT_MISSING),
-    needs_logs=True,
+    needs=_WORKLOADS,
+    conditions=(TWICE,),
 )
 def environment_variables(snapshot: Snapshot) -> Iterator[Finding]:
     """Report variables in pod templates that cannot be meant."""
@@ -74,10 +49,9 @@ def environment_variables(snapshot: Snapshot) -> Iterator[Finding]:
         for workload in snapshot.members(resource):
             for container in objects.containers(workload):
                 yield from _twice(workload, container)
-            yield from _addresses(snapshot, workload)
 
 
-@analyzer("pod-dns", needs=cases.NEEDS, conditions=(NO_DNS, HOST_DNS), needs_logs=True)
+@analyzer("pod-dns", needs=(*cases.NEEDS, SERVICES, CONFIG_MAPS), conditions=(NO_DNS, HOST_DNS), needs_logs=True)
 def pod_dns(snapshot: Snapshot) -> Iterator[Finding]:
     """Report pods that cannot resolve names, or not those of Services."""
     yield from cases.findings(snapshot, _dns_cases(snapshot))
@@ -100,109 +74,6 @@ def _twice(workload: KubeObject, container: KubeObject) -> Iterator[Finding]:
         seen[name] = value
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
-    """A variable of a container that surely holds the address of a Service."""
-
-    where: str
-    service: ResourceRef
-    """Which need not exist."""
-    port: int | None
-    is_full: bool
-    """Whether the name says its namespace, so that it can be no name of elsewhere."""
-
-
-def addresses_of(snapshot: Snapshot, workload: KubeObject) -> Iterator[Address]:
-    """Yield the addresses of Services in the variables of a workload's containers."""
-    own = objects.namespace(workload)
-    for container in objects.containers(workload):
-        for item in objects.mappings(container, "env"):
-            match = _ADDRESS.fullmatch(objects.text(item, "value"))
-            if match is None or match["name"] in _OWN_MACHINE or not _is_address(snapshot, match):
-                continue
-            yield Address(
-                where=f"container {objects.text(container, 'name')} variable {objects.text(item, 'name')}",
-                service=ResourceRef(kind="Service", namespace=match["namespace"] or own, name=match["name"]),
-                port=int(match["port"]) if match["port"] else None,
-                is_full=bool(match["namespace"]),
-            )
-
-
-def _addresses(snapshot: Snapshot, workload: KubeObject) -> Iterator[Finding]:
-    for address in addresses_of(snapshot, workload):
-        if not snapshot.is_complete(SERVICES, address.service.namespace):
-            continue
-        service = snapshot.find(address.service)
-        if service is None and address.is_full:
-            yield _missing(snapshot, workload, address.service, address.where)
-        elif service is not None and address.port and not _has_port(service, address.port):
-            yield _no_port(snapshot, service, workload, address.port, address.where)
-
-
-def _is_address(snapshot: Snapshot, match: re.Match[str]) -> bool:
-    """Say whether a text is surely the address of a Service: its full name, or a name with a port behind it."""
-    if match["svc"]:
-        return True
-    if match["namespace"] and snapshot.get(NAMESPACES, "", match["namespace"]) is None:
-        return False
-    return bool(match["port"])
-
-
-def _has_port(service: KubeObject, port: int) -> bool:
-    if objects.text(service, "spec", "type") == "ExternalName" or objects.text(service, "spec", "clusterIP") == "None":
-        return True
-    return port in (objects.integer(item, "port") for item in objects.mappings(service, "spec", "ports"))
-
-
-def _missing(snapshot: Snapshot, workload: KubeObject, target: ResourceRef, where: str) -> Finding:
-    ref = objects.ref(workload)
-    known = ", ".join(sorted(objects.name(s) for s in snapshot.members(SERVICES, target.namespace))[:20]) or "none"
-    return finding(
-        SERVICE_MISSING,
-        title=f"{cases.display(ref)}: {where} names Service {target.namespace}/{target.name}, which does not exist",
-        objects=(ref, target),
-        evidence=(
-            quote(f"{cases.display(ref)} {where}", f"{target.name}.{target.namespace}.svc"),
-            quote(f"services in namespace {target.namespace}", known),
-        ),
-        next_checks=(f"get services -n {target.namespace}",),
-        severity=Severity.OUTAGE if is_missed(snapshot, ref, target.name) else None,
-        key=where,
-    )
-
-
-def is_missed(snapshot: Snapshot, workload: ResourceRef, name: str) -> bool:
-    """Say whether no pod of the workload is ready, and a log of them speaks of the host."""
-    pods = [pod for pod in snapshot.pods_of(workload) if not containers.is_finished(pod)]
-    if any(map(containers.is_ready, pods)):
-        return False
-    speaks = re.compile(rf"\b{re.escape(name)}\b")
-    keys = {
-        key
-        for pod in pods
-        for container in containers.containers_of(pod)
-        for key in snapshot.logs_like(pod, container.name)
-    }
-    return any(speaks.search(snapshot.logs[key]) for key in keys)
-
-
-def _no_port(snapshot: Snapshot, service: KubeObject, workload: KubeObject, port: int, where: str) -> Finding:
-    ref, target = objects.ref(workload), objects.ref(service)
-    ports = ", ".join(str(objects.integer(item, "port")) for item in objects.mappings(service, "spec", "ports"))
-    return finding(
-        PORT_MISSING,
-        title=f"{cases.display(ref)}: {where} uses port {port} of {cases.display(target)}, which has {ports or 'none'}",
-        objects=(ref, target),
-        evidence=(
-            quote(f"{cases.display(ref)} {where}", f"{target.name}:{port}"),
-            quote(f"{cases.display(target)} spec.ports", ports or "none"),
-        ),
-        next_checks=(f"describe service {target.name} -n {target.namespace}",),
-        severity=Severity.OUTAGE if is_missed(snapshot, ref, target.name) else None,
-        key=where,
-    )
-
-
 def _dns_cases(snapshot: Snapshot) -> Iterator[Case]:
     for pod in snapshot.members(PODS):
         if containers.is_finished(pod):
@@ -217,7 +88,47 @@ def _dns_cases(snapshot: Snapshot) -> Iterator[Case]:
             yield Case(NO_DNS, pod, words, (quote(source, f"{policy}; nameservers {servers}"), line))
         elif policy == "ClusterFirst" and objects.flag(pod, "spec", "hostNetwork") and not _is_system(pod):
             words = "resolves by its node, not by the cluster"
-            yield Case(HOST_DNS, pod, words, (quote(source, policy),), severity=Severity.HYGIENE)
+            yield _by_node(snapshot, pod) or Case(
+                HOST_DNS, pod, words, (quote(source, policy),), severity=Severity.HYGIENE
+            )
+        elif policy == "Default" and (case := _by_node(snapshot, pod)) is not None:
+            yield case
+
+
+def _by_node(snapshot: Snapshot, pod: KubeObject) -> Case | None:
+    """Judge a pod that asks its node's servers: what it is told of Services it cannot find."""
+    told = _told_service(snapshot, pod)
+    if told is None:
+        return None
+    line = evidence.unresolved(snapshot, snapshot.workload_of(pod))
+    service, (holder, where) = told
+    return Case(
+        NO_DNS,
+        pod,
+        what=f"resolves by its node, which does not know the cluster's Services, such as {cases.display(service)}",
+        evidence=(
+            quote(cases.pod_source(pod, "spec.dnsPolicy"), objects.text(pod, "spec", "dnsPolicy")),
+            quote(f"{cases.display(holder)} {where}", service.name),
+            *([line] if line is not None else []),
+        ),
+        others=(service,),
+        severity=None if line is not None and not containers.is_ready(pod) else _harm(line),
+    )
+
+
+def _told_service(snapshot: Snapshot, pod: KubeObject) -> tuple[ResourceRef, tuple[ResourceRef, str]] | None:
+    """Return a Service that the pod is told of, with the place; but none that its own pods are behind."""
+    for service in snapshot.members(SERVICES, objects.namespace(pod)):
+        selector = objects.string_map(service, "spec", "selector")
+        if selector.items() <= objects.labels(pod).items():
+            continue
+        if (place := addresses.told(snapshot, pod, objects.name(service))) is not None:
+            return objects.ref(service), place
+    return None
+
+
+def _harm(line: Evidence | None) -> Severity:
+    return Severity.DEGRADED if line is not None else Severity.RISK
 
 
 def _is_system(pod: KubeObject) -> bool:

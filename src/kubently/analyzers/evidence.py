@@ -6,11 +6,8 @@ import re
 from collections.abc import Iterator
 
 from kubently.analyzers import containers
-from kubently.analyzers.base import GRACE, quote
-from kubently.analyzers.containers import Container
-from kubently.analyzers.resources import PODS
+from kubently.analyzers.base import quote
 from kubently.analyzers.snapshot import LogKey, Snapshot
-from kubently.kube import objects
 from kubently.schema.findings import Evidence, ResourceRef
 
 _UNRESOLVED = re.compile(
@@ -20,47 +17,88 @@ _UNRESOLVED = re.compile(
 )
 
 
-def logs_wanted(snapshot: Snapshot, *, limit: int) -> tuple[tuple[LogKey, ...], ...]:
-    """Return for at most *limit* failing containers the logs to read, the most telling first in each group."""
-    wanted: dict[tuple[object, str], tuple[LogKey, ...]] = {}
-    for pod in snapshot.members(PODS):
-        if containers.is_finished(pod):
-            continue
-        for container in containers.containers_of(pod):
-            runs = tuple(_runs(snapshot, container))
-            if runs:
-                keys = tuple(_key(container, previous=previous) for previous in runs)
-                wanted.setdefault((snapshot.workload_of(pod), container.name), keys)
-    return tuple(wanted.values())[:limit]
+_HOST = r"([a-zA-Z][\w.-]{0,252})"
+_NOT_KNOWN = (
+    r"(?:\[Errno -[235]\]|Name or service not known|Name does not resolve|No address associated|No such host is known|"
+    r"Temporary failure in name resolution|nodename nor servname provided|Resource temporarily unavailable|"
+    r"non-existing domain)"
+)
+# How programs say which name did not resolve; a word that is merely near such a sentence may be anything.
+_UNKNOWN_HOSTS = tuple(
+    re.compile(words)
+    for words in (
+        rf"\blookup {_HOST}(?: on \S{{1,60}})?: (?:no such host|server misbehaving)",
+        rf"\b(?:ENOTFOUND|EAI_AGAIN):? {_HOST}",
+        rf"translate host name [\"']{_HOST}",
+        rf"UnknownHostException:? (?:Failed to resolve )?[\"']?{_HOST}",
+        rf"host not found in upstream [\"']{_HOST}",
+        rf"(?i:(?:could ?n[o']t|cannot|can't|unable to|failed to) resolve (?:the )?"
+        rf"(?:host(?:name)?|server|address|name|domain):? [\"'(]?){_HOST}",
+        rf"(?i:failed to|can't) resolve [\"']{_HOST}(?::[0-9]{{1,5}})?[\"'][^\n]{{0,20}}{_NOT_KNOWN}",
+        rf"{_NOT_KNOWN}[.:]? \({_HOST}:[0-9]{{1,5}}\)",
+        rf"(?<![\w.-]){_HOST}:[0-9]{{1,5}}\)?[.:]? (?:\S{{1,40}}: )?{_NOT_KNOWN}",
+        rf"Unknown (?:MySQL|MariaDB) server host [\"']{_HOST}",
+        rf"\bbad address:? [\"']?{_HOST}",
+        rf"can't find {_HOST}: NXDOMAIN",
+        rf"getaddrinfo (?:failed )?for (?:host )?[\"']?{_HOST}",
+        rf"DNS resolution failed for {_HOST}",
+        rf"(?i:unknown host|no such host):? [\"']?{_HOST}",
+    )
+)
 
 
-def _runs(snapshot: Snapshot, container: Container) -> Iterator[bool]:
-    """Yield for each run worth reading whether it is the previous one."""
-    ended = container.last_termination
-    if container.termination is not None:
-        if container.termination.exit_code != 0 or container.restarts > 0:
-            yield False
-    elif ended is not None and (ended.exit_code != 0 or container.waiting_reason == "CrashLoopBackOff"):
-        yield True
-        if container.is_running:
-            yield False
-    elif container.is_working_init:
-        if snapshot.age(container.running_since) > GRACE:
-            yield False
-    elif container.is_running and not container.is_ready and not container.is_init:
-        yield False
+_DISTRUST = re.compile(
+    r"x509: |certificate (?:has |is )?expired|CERTIFICATE_VERIFY_FAILED|CERT_HAS_EXPIRED|PKIX path|"
+    r"unable to (?:get local issuer|verify the first) certificate|certificate verify failed|SSLHandshakeException|"
+    r"tls: failed to verify",
+    re.IGNORECASE,
+)
 
 
-def _key(container: Container, *, previous: bool) -> LogKey:
-    return LogKey(objects.namespace(container.pod), objects.name(container.pod), container.name, previous)
+def log_source(key: LogKey) -> str:
+    """Name a log as the source of a quote."""
+    return f"log {key.namespace}/{key.pod} container {key.container}"
 
 
 def unresolved(snapshot: Snapshot, workload: ResourceRef) -> Evidence | None:
     """Return the last line of a log in which a workload's pods complain that a name does not resolve."""
+    return _last_line(snapshot, workload, _UNRESOLVED)
+
+
+def distrusts(snapshot: Snapshot, workload: ResourceRef) -> Evidence | None:
+    """Return the last line of a log in which a workload's pods complain of a certificate."""
+    return _last_line(snapshot, workload, _DISTRUST)
+
+
+def _last_line(snapshot: Snapshot, workload: ResourceRef, words: re.Pattern[str]) -> Evidence | None:
     for pod in snapshot.pods_of(workload):
         for container in containers.containers_of(pod):
             for key in snapshot.logs_like(pod, container.name):
                 for line in reversed(snapshot.logs[key][-64_000:].splitlines()):
-                    if _UNRESOLVED.search(line[:2000]):
-                        return quote(f"log of container {key.container} of pod {key.namespace}/{key.pod}", line)
+                    if words.search(line[:2000]):
+                        return quote(log_source(key), line)
     return None
+
+
+def unresolved_hosts(snapshot: Snapshot, workload: ResourceRef) -> Iterator[tuple[str, Evidence]]:
+    """Yield the hosts, in lower case, that the logs of a workload's failing pods say are not known, with the line."""
+    keys = {
+        key
+        for pod in snapshot.pods_of(workload)
+        if not containers.is_ready(pod)
+        for container in containers.containers_of(pod)
+        for key in snapshot.logs_like(pod, container.name)
+    }
+    seen: set[str] = set()
+    for key in sorted(keys):
+        for line in reversed(snapshot.logs[key][-64_000:].splitlines()):
+            for host in _unknown_hosts(line[:2000]):
+                if host not in seen:
+                    seen.add(host)
+                    yield host, quote(log_source(key), line)
+
+
+def _unknown_hosts(line: str) -> Iterator[str]:
+    for words in _UNKNOWN_HOSTS:
+        for match in words.finditer(line):
+            yield match[1].rstrip(".-").lower()

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from kubently.analyzers import cases, containers
+from kubently.analyzers import cases, containers, loglines
 from kubently.analyzers.base import Analyzer, Condition, analyzer, clean, finding, quote
-from kubently.analyzers.loglines import cause_line
+from kubently.analyzers.containers import Container
+from kubently.analyzers.evidence import log_source
 from kubently.analyzers.resources import CRON_JOBS, EVENTS, JOBS, PODS
 from kubently.analyzers.snapshot import Snapshot
 from kubently.kube import objects
 from kubently.kube.objects import KubeObject
-from kubently.schema.findings import Evidence, Finding, Severity
+from kubently.schema.findings import Evidence, Finding, ResourceRef, Severity
 
 FAILED = Condition(
     "job/failed",
@@ -38,10 +39,18 @@ BLOCKED = Condition(
     Severity.DEGRADED,
     "The CronJob may not run beside its last Job, which does not end.",
     "See what the running Job waits for; give it an activeDeadlineSeconds.",
+    symptom_of=("job/kept-by-sidecar",),
+)
+KEPT_BY_SIDECAR = Condition(
+    "job/kept-by-sidecar",
+    Severity.DEGRADED,
+    "A Job's own container has ended well, and another of its pod runs on, so that the Job never completes.",
+    "Make the other an init container with restartPolicy Always, which ends with the pod, or have it end by itself.",
 )
 
 _DAY = timedelta(days=1)
 _HOUR = timedelta(hours=1)
+_PATIENCE = timedelta(minutes=5)
 _CANNOT = (
     "TooManyMissedTimes",
     "UnknownTimeZone",
@@ -62,6 +71,22 @@ def jobs(snapshot: Snapshot) -> Iterator[Finding]:
             yield _failed(snapshot, job, failed)
 
 
+@analyzer("unfinished-jobs", needs=cases.NEEDS, conditions=(KEPT_BY_SIDECAR,))
+def unfinished_jobs(snapshot: Snapshot) -> Iterator[Finding]:
+    """Report Jobs that do not complete although their work is done."""
+    for pod in snapshot.members(PODS):
+        owner = objects.controller(pod)
+        if owner is None or owner.kind != "Job" or objects.text(pod, "status", "phase") != "Running":
+            continue
+        own = [container for container in containers.containers_of(pod) if not container.is_init]
+        ended = [item for item in own if item.termination is not None and item.termination.exit_code == 0]
+        running = [item for item in own if item.is_running]
+        # When the last of them ended; what they have to say to each other takes a moment.
+        rest = min((snapshot.age(item.termination.finished_at) for item in ended if item.termination), default=None)
+        if running and rest is not None and rest > _PATIENCE and len(ended) + len(running) == len(own):
+            yield _kept(snapshot, pod, owner.name, ended[0], running[0])
+
+
 @analyzer("cron-jobs", needs=(CRON_JOBS, JOBS, EVENTS), conditions=(SUSPENDED, NOT_SCHEDULED, BLOCKED))
 def cron_jobs(snapshot: Snapshot) -> Iterator[Finding]:
     """Report CronJobs that make no Jobs."""
@@ -77,6 +102,22 @@ def cron_jobs(snapshot: Snapshot) -> Iterator[Finding]:
             yield from _blocked(snapshot, member)
 
 
+def _kept(snapshot: Snapshot, pod: KubeObject, name: str, ended: Container, running: Container) -> Finding:
+    job = ResourceRef(group=JOBS.group, kind=JOBS.kind, namespace=objects.namespace(pod), name=name)
+    done = ended.termination.finished_at.isoformat() if ended.termination and ended.termination.finished_at else ""
+    return finding(
+        KEPT_BY_SIDECAR,
+        title=f"{cases.display(job)} does not complete: its container {ended.name} has ended well, and {running.name}"
+        " runs on",
+        objects=(job, snapshot.workload_of(pod), objects.ref(pod)),
+        evidence=(
+            quote(cases.pod_source(pod, f"{ended.path}.state.terminated"), f"exit code 0, {done}"),
+            quote(cases.pod_source(pod, f"{running.path}.state.running"), f"container {running.name} runs"),
+        ),
+        next_checks=(f"describe pod {objects.name(pod)} -n {job.namespace}",),
+    )
+
+
 def _was_made_good(snapshot: Snapshot, job: KubeObject, failed: objects.Condition) -> bool:
     owner = objects.controller(job)
     above = snapshot.get(CRON_JOBS, objects.namespace(job), owner.name) if owner and owner.kind == "CronJob" else None
@@ -90,7 +131,7 @@ def _failed(snapshot: Snapshot, job: KubeObject, failed: objects.Condition) -> F
     evidence = [quote(f"{cases.display(ref)} condition Failed", f"{failed.reason}: {failed.message}")]
     evidence += [item for pod in pods[-3:] for item in _ends(snapshot, pod)]
     why = {"BackoffLimitExceeded": "used up its retries", "DeadlineExceeded": "ran out of time"}
-    error = next((item.quote for item in evidence if item.source.startswith("log ")), "")
+    error = next((loglines.cause_line(item.quote) for item in evidence if item.source.startswith("log ")), "")
     return finding(
         FAILED,
         title=f"{cases.display(ref)} {why.get(failed.reason, 'failed')}"
@@ -114,8 +155,8 @@ def _ends(snapshot: Snapshot, pod: KubeObject) -> Iterator[Evidence]:
         source = cases.pod_source(pod, f"{container.path}.state.terminated")
         yield quote(source, f"exit code {ended.exit_code} {ended.reason}")
         for key in snapshot.logs_like(pod, container.name):
-            if line := cause_line(snapshot.logs[key]):
-                yield quote(f"log of container {container.name} of pod {key.namespace}/{key.pod}", line)
+            if loglines.cause_line(snapshot.logs[key]):
+                yield loglines.log_quote(log_source(key), loglines.excerpt(snapshot.logs[key]))
 
 
 def _suspended(snapshot: Snapshot, member: KubeObject) -> Finding:
@@ -169,4 +210,4 @@ def _blocked(snapshot: Snapshot, member: KubeObject) -> Iterator[Finding]:
     )
 
 
-ANALYZERS: tuple[Analyzer, ...] = (jobs, cron_jobs)
+ANALYZERS: tuple[Analyzer, ...] = (jobs, unfinished_jobs, cron_jobs)

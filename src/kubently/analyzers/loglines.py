@@ -81,9 +81,14 @@ def cause_line(log: str) -> str:
     In order: the last Python traceback, the last entry that calls itself fatal, the first of the last fifty that speaks
     of an error. Of a stack trace it is the exception, of a chain of causes the last one.
     """
-    entries = _entries(_lines(log))
+    entries = _entries(lines(log))
     index = _cause(entries)
-    return _TIME.sub("", entries[index].cause.strip()) if index is not None else ""
+    return without_time(entries[index].cause) if index is not None else ""
+
+
+def without_time(line: str) -> str:
+    """Return a line without the time that it begins with."""
+    return _TIME.sub("", line.strip())
 
 
 def excerpt(log: str) -> str:
@@ -91,7 +96,7 @@ def excerpt(log: str) -> str:
 
     What was said several times, but for numbers, times, addresses and names, stands there once, with how often.
     """
-    entries = _entries(_lines(log))
+    entries = _entries(lines(log))
     index = _cause(entries)
     told = entries[index:] if index is not None else entries
     counts = Counter(entry.template for entry in entries)
@@ -118,7 +123,8 @@ def _shown(entry: _Entry, count: int) -> str:
     return "\n".join((f"{lines[0]}{again}", *lines[1:]))
 
 
-def _lines(log: str) -> list[str]:
+def lines(log: str) -> list[str]:
+    """Return the last lines of a log, cleaned, without empty ones."""
     cleaned = (clean(line, limit=_LINE) for line in log[-_READ_CHARS:].splitlines()[-_READ_LINES:])
     return [line for line in cleaned if line]
 

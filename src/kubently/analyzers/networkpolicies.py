@@ -14,7 +14,7 @@ from kubently.analyzers.resources import NAMESPACES, NETWORK_POLICIES, PODS, SER
 from kubently.analyzers.snapshot import Snapshot
 from kubently.kube import objects
 from kubently.kube.objects import KubeObject
-from kubently.schema.findings import Confidence, Evidence, Finding, ResourceRef, Severity
+from kubently.schema.findings import Confidence, Finding, ResourceRef, Severity
 
 PEER_MATCHES_NOTHING = Condition(
     "networkpolicy/peer-matches-nothing",
@@ -91,20 +91,23 @@ def _namespaces(snapshot: Snapshot) -> Sequence[KubeObject]:
 
 
 def _without_dns(snapshot: Snapshot) -> Iterator[Finding]:
-    told: set[ResourceRef] = set()
+    kept: dict[ResourceRef, Sequence[KubeObject]] = {}
     for pod in snapshot.members(PODS):
         workload = snapshot.workload_of(pod)
-        if workload in told or containers.is_finished(pod) or objects.flag(pod, "spec", "hostNetwork"):
+        if workload in kept or containers.is_finished(pod) or objects.flag(pod, "spec", "hostNetwork"):
             continue
         policies = of_pod(snapshot, pod, "Egress")
         rules = [rule for policy in policies for rule in objects.mappings(policy, "spec", "egress")]
         if not policies or any(_reaches_dns(snapshot, rule) for rule in rules):
             continue
-        told.add(workload)
-        line = evidence.unresolved(snapshot, workload)
         # Pods that are let out nowhere are so on purpose, unless they complain.
-        if rules or line:
-            yield _dns_finding(snapshot, workload, policies, line)
+        if rules or evidence.unresolved(snapshot, workload):
+            kept[workload] = policies
+    groups: dict[ResourceRef, list[ResourceRef]] = {}
+    for workload, held in kept.items():
+        groups.setdefault(objects.ref(held[0]), []).append(workload)
+    for ref, workloads in groups.items():
+        yield _dns_finding(snapshot, ref, workloads, kept[workloads[0]])
 
 
 def _reaches_dns(snapshot: Snapshot, rule: KubeObject) -> bool:
@@ -126,22 +129,23 @@ def _may_be_dns(snapshot: Snapshot, peer: KubeObject) -> bool:
 
 
 def _dns_finding(
-    snapshot: Snapshot, workload: ResourceRef, policies: Sequence[KubeObject], line: Evidence | None
+    snapshot: Snapshot, ref: ResourceRef, workloads: Sequence[ResourceRef], policies: Sequence[KubeObject]
 ) -> Finding:
-    ref = objects.ref(policies[0])
-    suffers = line is not None and not any(map(containers.is_ready, snapshot.pods_of(workload)))
+    lines = {item: line for item in workloads if (line := evidence.unresolved(snapshot, item)) is not None}
+    suffers = any(not any(map(containers.is_ready, snapshot.pods_of(workload))) for workload in lines)
+    first = next(iter(lines), workloads[0])
     names = ", ".join(objects.name(policy) for policy in policies[:10])
+    more = f" and {len(workloads) - 1} more" if workloads[1:] else ""
     return finding(
         NO_DNS,
-        title=f"{cases.display(ref)} keeps {cases.display(workload)} from DNS",
-        objects=(ref, workload, *(objects.ref(policy) for policy in policies[1:10])),
+        title=f"{cases.display(ref)} keeps {cases.display(first)}{more} from DNS: no egress rule lets port 53 out",
+        objects=(ref, first, *workloads[:50], *(objects.ref(policy) for policy in policies[1:10])),
         evidence=(
-            quote(f"egress policies of {cases.display(workload)}", f"{names}: no rule lets port 53 UDP out"),
-            *((line,) if line is not None else ()),
+            quote(f"egress policies of {cases.display(workloads[0])}", f"{names}: no rule lets port 53 UDP out"),
+            *list(lines.values())[:3],
         ),
         next_checks=(f"describe networkpolicies -n {ref.namespace}",),
-        severity=Severity.OUTAGE if suffers else Severity.DEGRADED if line is not None else None,
-        key=str(workload),
+        severity=Severity.OUTAGE if suffers else Severity.DEGRADED if lines else None,
     )
 
 

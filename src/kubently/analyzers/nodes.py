@@ -25,6 +25,7 @@ PRESSURE = Condition(
     Severity.DEGRADED,
     "The node is short of memory, disk or process ids: it takes no more pods and evicts some.",
     "See what uses it on the node; give the pods requests that say what they use.",
+    symptom_of=("pod/starves-node",),
 )
 NETWORK_UNAVAILABLE = Condition(
     "node/network-unavailable",
@@ -86,11 +87,12 @@ def _finding(
     ref = objects.ref(node)
     on_it = [pod for pod in snapshot.members(PODS) if objects.text(pod, "spec", "nodeName") == ref.name]
     pods = [pod for pod in on_it if not containers.is_finished(pod)]
+    evicted = [snapshot.workload_of(pod) for pod in on_it if objects.text(pod, "status", "reason") == "Evicted"]
     said = clean(condition.message, limit=160)
     return finding(
         what,
         title=f"{cases.display(ref)} {words}, with {len(pods)} pods on it" + (f": {said}" if said else ""),
-        objects=(ref, *(objects.ref(pod) for pod in pods[:20])),
+        objects=(ref, *(objects.ref(pod) for pod in pods[:20]), *evicted[:20]),
         evidence=(
             quote(
                 f"{cases.display(ref)} condition {condition.type}",

@@ -1,4 +1,4 @@
-"""Whether NetworkPolicies let a workload reach the Services that its variables name: each path is walked rule by rule.
+"""Whether NetworkPolicies let a workload reach the Services that it is told of: each path is walked rule by rule.
 
 Policies add up: a path is open where no policy selects the pod for that direction, or where one rule of one of them
 lets it through. An address block may hold anything, so it counts as open. Specification: networking.k8s.io/v1
@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from kubently.analyzers import cases, containers, environment, networkpolicies, services
+from kubently.analyzers import addresses, cases, containers, networkpolicies, services
+from kubently.analyzers.addresses import Address
 from kubently.analyzers.base import Analyzer, Condition, analyzer, finding, quote
-from kubently.analyzers.environment import Address
 from kubently.analyzers.resources import (
+    CONFIG_MAPS,
     DAEMON_SETS,
     DEPLOYMENTS,
     NAMESPACES,
@@ -40,7 +41,7 @@ _SIDES = {"Ingress": ("ingress", "from"), "Egress": ("egress", "to")}
 
 @analyzer(
     "network-paths",
-    needs=(*_CLIENTS, *cases.NEEDS, NETWORK_POLICIES, NAMESPACES, SERVICES),
+    needs=(*_CLIENTS, *cases.NEEDS, NETWORK_POLICIES, NAMESPACES, SERVICES, CONFIG_MAPS),
     conditions=(BLOCKS_PATH,),
     needs_logs=True,
 )
@@ -50,7 +51,7 @@ def network_paths(snapshot: Snapshot) -> Iterator[Finding]:
         return
     for resource in _CLIENTS:
         for workload in snapshot.members(resource):
-            for address in environment.addresses_of(snapshot, workload):
+            for address in addresses.addresses_of(snapshot, workload):
                 yield from _walk(snapshot, workload, address)
 
 
@@ -125,14 +126,14 @@ def _blocked(
     refs = [objects.ref(policy) for policy in policies]
     names = ", ".join(map(cases.display, refs[:3]))
     verb = "lets it in" if direction == "Ingress" else "lets it out"
-    suffers = environment.is_missed(snapshot, ref, address.service.name)
+    suffers = addresses.is_missed(snapshot, ref, address.service.name)
     return finding(
         BLOCKS_PATH,
         title=f"{cases.display(ref)} cannot reach {cases.display(address.service)} on port {number or name}:"
         f" no rule of {names} {verb}",
         objects=(ref, *refs[:10], address.service),
         evidence=(
-            quote(f"{cases.display(ref)} {address.where}", str(address.service.name)),
+            quote(f"{cases.display(address.holder)} {address.where}", address.service.name),
             *_rules(policies, direction),
             _labelled(client if direction == "Ingress" else server),
         ),

@@ -13,13 +13,20 @@ _KNOWN = frozenset({"In", "NotIn", "Exists", "DoesNotExist"})
 
 def is_selected(node: KubeObject, pod: KubeObject) -> bool:
     """Say whether a pod's selector and required affinity admit a node; what cannot be judged here admits it."""
-    labels = objects.labels(node)
     wanted = objects.string_map(pod, "spec", "nodeSelector")
-    if any(labels.get(key) != value for key, value in wanted.items()):
+    if any(objects.labels(node).get(key) != value for key, value in wanted.items()):
         return False
     required = "requiredDuringSchedulingIgnoredDuringExecution"
-    terms = objects.mappings(pod, "spec", "affinity", "nodeAffinity", required, "nodeSelectorTerms")
-    return not terms or any(_admits(term, labels) for term in terms)
+    return _is_admitted(node, objects.mappings(pod, "spec", "affinity", "nodeAffinity", required, "nodeSelectorTerms"))
+
+
+def reaches(volume: KubeObject, node: KubeObject) -> bool:
+    """Say whether a PersistentVolume can be used on a node; what cannot be judged here can."""
+    return _is_admitted(node, objects.mappings(volume, "spec", "nodeAffinity", "required", "nodeSelectorTerms"))
+
+
+def _is_admitted(node: KubeObject, terms: list[KubeObject]) -> bool:
+    return not terms or any(_admits(term, objects.labels(node)) for term in terms)
 
 
 def _admits(term: KubeObject, labels: dict[str, str]) -> bool:

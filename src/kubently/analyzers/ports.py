@@ -7,7 +7,7 @@ Service. A name that no container has is always a fault: Kubernetes makes no end
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from kubently.analyzers import cases, probes, services
@@ -17,7 +17,7 @@ from kubently.analyzers.resources import PODS, SERVICES
 from kubently.analyzers.snapshot import Snapshot
 from kubently.kube import objects
 from kubently.kube.objects import KubeObject
-from kubently.schema.findings import Confidence, Finding, Severity
+from kubently.schema.findings import Confidence, Finding, ResourceRef, Severity
 
 PORT_MISMATCH = Condition(
     "service/port-mismatch",
@@ -32,7 +32,14 @@ PROTOCOL_MISMATCH = Condition(
     "The Service sends another protocol than its pods' port is declared for.",
     "Set the protocol of the Service's port to that of the container's.",
 )
-CONDITIONS = (PORT_MISMATCH, PROTOCOL_MISMATCH)
+SELECTOR_TOO_WIDE = Condition(
+    "service/selector-too-wide",
+    Severity.DEGRADED,
+    "The Service's selector also reaches pods that do not have the port that it sends to: some requests are refused.",
+    "Add a label to the selector that only the pods have which are meant.",
+    confidence=Confidence.LIKELY,
+)
+CONDITIONS = (PORT_MISMATCH, PROTOCOL_MISMATCH, SELECTOR_TOO_WIDE)
 
 Port = tuple[int, str]
 """Number and protocol."""
@@ -56,9 +63,11 @@ def service_ports(snapshot: Snapshot) -> Iterator[Finding]:
     for service in snapshot.members(SERVICES):
         if not services.has_selector(service):
             continue
-        offers = [offer_of(pod) for pod in services.live_pods(snapshot, service)]
-        if offers:
+        pods = services.live_pods(snapshot, service)
+        if pods:
+            offers = [offer_of(pod) for pod in pods]
             yield from _examine(snapshot, service, offers)
+            yield from _too_wide(snapshot, service, list(zip(pods, offers, strict=True)))
 
 
 def offer_of(pod: KubeObject) -> Offer:
@@ -95,7 +104,54 @@ def _examine(snapshot: Snapshot, service: KubeObject, offers: Sequence[Offer]) -
         certain = len(absent) == len(ports) and _is_left_over(snapshot, service, offers)
         yield _finding(PORT_MISMATCH, service, absent, offers, Severity.DEGRADED if certain else Severity.RISK)
     if crossed:
-        yield _finding(PROTOCOL_MISMATCH, service, crossed, offers, Severity.DEGRADED)
+        # Who serves a number by both protocols often declares one.
+        both = all(_has_twin(port, ports) for port in crossed)
+        yield _finding(PROTOCOL_MISMATCH, service, crossed, offers, Severity.RISK if both else Severity.DEGRADED)
+
+
+def _too_wide(snapshot: Snapshot, service: KubeObject, behind: Sequence[tuple[KubeObject, Offer]]) -> Iterator[Finding]:
+    """Report a Service one of whose ports some workloads have and others, that declare theirs, have not.
+
+    A named port is looked up in each pod; pods without it are left out.
+    """
+    for port in objects.mappings(service, "spec", "ports"):
+        number = _number(port)
+        having = {snapshot.workload_of(pod) for pod, offer in behind if (number, _protocol(port)) in offer.declared}
+        lacking = {
+            workload: offer
+            for pod, offer in behind
+            if number and _number_is_absent(port, [offer]) and (workload := snapshot.workload_of(pod)) not in having
+        }
+        if having and lacking:
+            yield _wide(service, port, sorted(having, key=str), lacking)
+            return
+
+
+def _wide(
+    service: KubeObject, port: KubeObject, having: Sequence[ResourceRef], lacking: Mapping[ResourceRef, Offer]
+) -> Finding:
+    ref = objects.ref(service)
+    pairs = objects.string_map(service, "spec", "selector").items()
+    selector = ", ".join(f"{key}={value}" for key, value in sorted(pairs))
+    others = sorted(lacking, key=str)
+    reached = f"{cases.display(others[0])}{f' and {len(others) - 1} more' if others[1:] else ''}"
+    return finding(
+        SELECTOR_TOO_WIDE,
+        title=f"{cases.display(ref)}: its selector {clean(selector, limit=100)} also reaches {reached}, which do not"
+        f" have {_target(port)}",
+        objects=(ref, *having[:5], *others[:20]),
+        evidence=(
+            quote(f"{cases.display(ref)} spec.selector", selector),
+            quote(f"{cases.display(ref)} spec.ports", _target(port)),
+            *(
+                quote(
+                    f"ports of {cases.display(item)}", ", ".join(f"{n}/{p}" for n, p in sorted(lacking[item].declared))
+                )
+                for item in others[:5]
+            ),
+        ),
+        next_checks=(f"get pods -n {ref.namespace} --show-labels", f"describe service {ref.name} -n {ref.namespace}"),
+    )
 
 
 def _name_is_missing(port: KubeObject, offers: Sequence[Offer]) -> bool:
@@ -118,6 +174,11 @@ def _protocol_differs(port: KubeObject, offers: Sequence[Offer]) -> bool:
     )
 
 
+def _has_twin(port: KubeObject, ports: Sequence[KubeObject]) -> bool:
+    """Say whether the Service has the same number by another protocol as well."""
+    return any(_number(other) == _number(port) and _protocol(other) != _protocol(port) for other in ports)
+
+
 def _number_is_absent(port: KubeObject, offers: Sequence[Offer]) -> bool:
     number, protocol = _number(port), _protocol(port)
     return bool(number) and all(
@@ -126,10 +187,13 @@ def _number_is_absent(port: KubeObject, offers: Sequence[Offer]) -> bool:
 
 
 def _is_left_over(snapshot: Snapshot, service: KubeObject, offers: Sequence[Offer]) -> bool:
-    """Say whether the pods declare a port that no Service of the namespace sends to."""
+    """Say whether the pods declare a port that no Service sends to of those that select them."""
     wanted: set[int] = set()
     names: set[str] = set()
+    pods = {objects.name(pod) for pod in services.live_pods(snapshot, service)}
     for other in snapshot.members(SERVICES, objects.namespace(service)):
+        if pods.isdisjoint(map(objects.name, services.live_pods(snapshot, other))):
+            continue
         for port in objects.mappings(other, "spec", "ports"):
             wanted.add(_number(port))
             names.add(objects.text(port, "targetPort"))
@@ -142,7 +206,7 @@ def _finding(
 ) -> Finding:
     ref = objects.ref(service)
     wrong = ", ".join(_target(port) for port in ports[:5])
-    declared = ", ".join(f"{number}/{protocol}" for number, protocol in sorted(offers[0].declared)) or "none"
+    declared = _declared(offers[0])
     names = ", ".join(sorted(name for name, _ in offers[0].named if name)) or "none"
     return finding(
         condition,
@@ -155,6 +219,10 @@ def _finding(
         next_checks=(f"describe service {ref.name} -n {ref.namespace}", f"get pods -n {ref.namespace} -o yaml"),
         severity=severity,
     )
+
+
+def _declared(offer: Offer) -> str:
+    return ", ".join(f"{number}/{protocol}" for number, protocol in sorted(offer.declared)) or "none"
 
 
 def _target(port: KubeObject) -> str:

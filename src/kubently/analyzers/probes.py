@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Literal
 
-from kubently.analyzers import cases, containers, loglines
+from kubently.analyzers import cases, complaints, containers, loglines
 from kubently.analyzers.base import GRACE, Analyzer, Condition, analyzer, clean, quote
 from kubently.analyzers.cases import Case
 from kubently.analyzers.containers import Container
@@ -25,7 +25,22 @@ READINESS_FAILS = Condition(
     "A container runs but its readiness probe does not pass, so the pod receives no traffic.",
     "Compare port, path and scheme of the probe with what the program serves; if they fit, look for the dependency"
     " that the program waits for.",
-    symptom_of=("pod/liveness-kills", "pod/startup-kills", "pod/crash-loop", "pod/oom-killed"),
+    symptom_of=(
+        "pod/liveness-kills",
+        "pod/startup-kills",
+        "pod/crash-loop",
+        "pod/oom-killed",
+        "workload/env-service-missing",
+        "workload/env-port-missing",
+        "networkpolicy/no-dns",
+        "networkpolicy/blocks-path",
+        "pod/no-dns",
+        "dns/server-down",
+        "dns/corefile-refuses",
+        "certificate/not-ready",
+        "certificate/ends-soon",
+        *complaints.CODES,
+    ),
     confidence=Confidence.LIKELY,
 )
 CONDITIONS = (READINESS_FAILS,)

@@ -11,14 +11,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
 
+from kubently.analyzers import callers, containers
 from kubently.analyzers.base import Condition
 from kubently.analyzers.common import Common
 from kubently.analyzers.dependencies import SUFFERING
 from kubently.analyzers.relations import Relations
 from kubently.analyzers.services import SCALED_TO_ZERO
 from kubently.analyzers.snapshot import Snapshot
+from kubently.kube import objects
+from kubently.kube.objects import KubeObject
 from kubently.schema.findings import Finding, Severity
+
+_LONG = timedelta(days=1)
+_SLOWEST_RESTART = timedelta(minutes=5)
+"""The kubelet's longest wait between two restarts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +48,21 @@ def rank(
 ) -> Ranked:
     """Fold and order *findings*, those of *shared* among them; of several with one id the first is kept."""
     unique = list({finding.id: finding for finding in reversed(list(findings))}.values())
-    relations = Relations(snapshot)
+    relations = Relations(snapshot, callers.suspects(unique))
     causes = _causes(relations, unique, catalogue)
     for item in shared:
         for member in item.members:
             causes.setdefault(member.id, set()).add(item.finding.id)
+    order = partial(_importance, snapshot)
     roots = {finding.id: _roots(finding.id, causes) for finding in unique}
     symptoms = [finding for finding in unique if roots[finding.id] != {finding.id}]
     folded = {finding.id for finding in symptoms}
     top = [
-        _with_symptoms(relations, cause, [item for item in symptoms if cause.id in roots[item.id]])
+        _with_symptoms(snapshot, relations, cause, [item for item in symptoms if cause.id in roots[item.id]])
         for cause in unique
         if cause.id not in folded
     ]
-    return Ranked(tuple(sorted(top, key=_importance)), tuple(sorted(symptoms, key=_importance)))
+    return Ranked(tuple(sorted(top, key=order)), tuple(sorted(symptoms, key=order)))
 
 
 def _causes(
@@ -61,7 +71,10 @@ def _causes(
     """Map each finding to those that explain it directly."""
     by_object: dict[object, list[Finding]] = {}
     for finding in findings:
-        by_object.setdefault(finding.objects[0], []).append(finding)
+        # Where somebody is sent in vain, all who are sent there are named.
+        told = finding.objects if finding.code in callers.MISDIRECTED else finding.objects[:1]
+        for ref in told:
+            by_object.setdefault(ref, []).append(finding)
     causes: dict[str, set[str]] = {}
     for finding in findings:
         condition = catalogue.get(finding.code)
@@ -108,8 +121,8 @@ def _roots(finding_id: str, causes: Mapping[str, set[str]]) -> set[str]:
     return roots or {finding_id}
 
 
-def _with_symptoms(relations: Relations, cause: Finding, symptoms: Sequence[Finding]) -> Finding:
-    ordered = sorted(symptoms, key=_importance)
+def _with_symptoms(snapshot: Snapshot, relations: Relations, cause: Finding, symptoms: Sequence[Finding]) -> Finding:
+    ordered = sorted(symptoms, key=partial(_importance, snapshot))
     severity = min((cause.severity, *(item.severity for item in ordered)), key=lambda item: item.rank)
     # Of an object that several lack: what depends on those.
     suffering = dict.fromkeys((cause.objects[0], *(item.objects[0] for item in ordered if item.code == cause.code)))
@@ -122,7 +135,24 @@ def _with_symptoms(relations: Relations, cause: Finding, symptoms: Sequence[Find
     )
 
 
-def _importance(finding: Finding) -> tuple[int, int, int, str, str]:
-    """Sort by severity, then by how many Services and Ingresses, then objects, are concerned; then by name."""
+def _importance(snapshot: Snapshot, finding: Finding) -> tuple[object, ...]:
+    """Sort what harms before what does not, of that the new before the old, then by severity, reach and name."""
     reach = len(finding.affects) + len(finding.symptoms)
-    return finding.severity.rank, -reach, -len(finding.objects), finding.code, str(finding.objects[0])
+    harms = finding.severity.rank <= Severity.DEGRADED.rank
+    old = harms and _is_old(snapshot, finding)
+    return not harms, old, finding.severity.rank, -reach, -len(finding.objects), finding.code, str(finding.objects[0])
+
+
+def _is_old(snapshot: Snapshot, finding: Finding) -> bool:
+    """Say whether all pods of a finding have surely failed for more than a day; who asks now asks about the rest."""
+    pods = [pod for ref in finding.objects if ref.kind == "Pod" and (pod := snapshot.find(ref)) is not None]
+    return bool(pods) and all(_fails_for_long(snapshot, pod) for pod in pods)
+
+
+def _fails_for_long(snapshot: Snapshot, pod: KubeObject) -> bool:
+    ready = objects.condition(pod, "Ready")
+    if ready is None or ready.is_true or snapshot.age(objects.created_at(pod)) < _LONG:
+        return False
+    # Without a readiness probe each restart makes the pod ready for a moment.
+    restarts = max((container.restarts for container in containers.containers_of(pod)), default=0)
+    return snapshot.age(ready.changed_at) > _LONG or restarts >= _LONG / _SLOWEST_RESTART / 2

@@ -1,13 +1,14 @@
-"""Who depends on whom: Ingress on Service, Service on workload, workload on claims and nodes."""
+"""Who depends on whom: Ingress on Service, Service on workload, workload on claims, nodes and what it reads."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from kubently.analyzers import containers, evidence
+from kubently.analyzers import addresses, changes, containers, evidence
 from kubently.analyzers.dependencies import Dependencies
 from kubently.analyzers.resources import (
+    CERTIFICATES,
     CONFIG_MAPS,
     INGRESSES,
     MUTATING_WEBHOOKS,
@@ -26,13 +27,13 @@ from kubently.schema.findings import ResourceRef
 
 
 class Relations:
-    """The dependencies between the objects of one snapshot."""
+    """The dependencies between the objects of one snapshot; *suspects* are Services at which something looks wrong."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, suspects: Iterable[ResourceRef] = ()) -> None:
         self._snapshot = snapshot
         self._needs: dict[ResourceRef, set[ResourceRef]] = {}
         self._needed_by: dict[ResourceRef, set[ResourceRef]] = {}
-        self._missed = dict(_missed_services(snapshot))
+        self._missed = dict(_missed_services(snapshot, suspects))
         missed = ((ref, service) for ref, services in self._missed.items() for service in services)
         for ref, needed in (*_edges(snapshot), *missed):
             self._needs.setdefault(ref, set()).add(needed)
@@ -81,14 +82,17 @@ def _workload_edges(snapshot: Snapshot) -> Iterator[tuple[ResourceRef, ResourceR
     resolvers = [objects.ref(member) for member in (*dns_services(snapshot), *corefiles(snapshot))]
     for pod in snapshot.members(PODS):
         workload = snapshot.workload_of(pod)
-        # Where all is well, node, policies and DNS explain nothing.
+        # Where all is well, node, policies, configuration and DNS explain nothing.
         if not containers.is_ready(pod):
             if resolvers and evidence.unresolved(snapshot, workload):
                 yield from ((workload, resolver) for resolver in resolvers)
+            if evidence.distrusts(snapshot, workload):
+                yield from ((workload, certificate) for certificate in _certificates_met(snapshot, pod))
             node = snapshot.get(NODES, "", objects.text(pod, "spec", "nodeName"))
             if node is not None:
                 yield workload, objects.ref(node)
             yield from ((workload, objects.ref(policy)) for policy in policies_of(snapshot, pod))
+            yield from ((workload, source) for source in changes.read_by(snapshot, workload))
         for claim in claims_of(pod):
             yield (
                 workload,
@@ -102,9 +106,23 @@ def _workload_edges(snapshot: Snapshot) -> Iterator[tuple[ResourceRef, ResourceR
                 yield objects.ref(above), objects.ref(member)
 
 
-def _missed_services(snapshot: Snapshot) -> Iterator[tuple[ResourceRef, tuple[ResourceRef, ...]]]:
+def _certificates_met(snapshot: Snapshot, pod: KubeObject) -> Iterator[ResourceRef]:
+    """Yield the Certificates whose Secrets are mounted by a pod, or by those behind the Services that it is told of."""
+    services = {address.service for address in addresses.addresses_of(snapshot, pod)}
+    selectors = ((ref.namespace, objects.mapping(snapshot.find(ref), "spec", "selector")) for ref in services)
+    served = [other for namespace, selector in selectors for other in snapshot.select_pods(namespace, selector)[:1]]
+    secrets = {ref for other in (pod, *served) for ref in changes.named_by(other) if ref.kind == "Secret"}
+    for certificate in snapshot.members(CERTIFICATES):
+        name, namespace = objects.text(certificate, "spec", "secretName"), objects.namespace(certificate)
+        if any((ref.namespace, ref.name) == (namespace, name) for ref in secrets):
+            yield objects.ref(certificate)
+
+
+def _missed_services(
+    snapshot: Snapshot, suspects: Iterable[ResourceRef]
+) -> Iterator[tuple[ResourceRef, tuple[ResourceRef, ...]]]:
     """Yield workloads, and Jobs of CronJobs, with the Services that they fail for."""
-    dependencies = Dependencies(snapshot)
+    dependencies = Dependencies(snapshot, suspects)
     pods = {snapshot.workload_of(pod): pod for pod in snapshot.members(PODS) if not containers.is_ready(pod)}
     for workload, pod in pods.items():
         services = dependencies.missed_by(workload)

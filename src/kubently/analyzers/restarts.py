@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from kubently.analyzers import cases, containers, exits, loglines, probes
+from kubently.analyzers import cases, complaints, containers, exits, failing, heaps, loglines, probes
 from kubently.analyzers.base import Analyzer, Condition, analyzer, clean, first_line, quote
 from kubently.analyzers.cases import Case
 from kubently.analyzers.containers import Container, Termination
@@ -34,6 +34,9 @@ CRASH_LOOP = Condition(
         "dns/server-down",
         "dns/corefile-refuses",
         "rbac/forbidden",
+        "certificate/not-ready",
+        "certificate/ends-soon",
+        *complaints.CODES,
     ),
     confidence=Confidence.LIKELY,
 )
@@ -66,10 +69,6 @@ STARTUP_KILLS = Condition(
 )
 CONDITIONS = (CRASH_LOOP, START_FAILED, OOM_KILLED, LIVENESS_KILLS, STARTUP_KILLS, WRONG_ARCHITECTURE)
 
-_FLAPPING = timedelta(minutes=10)
-"""A container that ended twice, last within this time, and runs for less than it, is still in its loop: the longest
-back-off of the kubelet is five minutes."""
-
 _RECENT_KILL = timedelta(hours=1)
 """How long a kill by a probe or for memory counts as going on."""
 
@@ -99,9 +98,9 @@ def _case(snapshot: Snapshot, container: Container) -> Case | None:
         return None
     if ended.reason == "OOMKilled":
         return _oom_case(snapshot, container, ended)
-    if not _is_looping(snapshot, container, ended):
+    if not failing.is_looping(snapshot, container, ended):
         return None
-    _, log = _log(snapshot, container)
+    _, log = failing.last_log(snapshot, container)
     if _EXEC_FORMAT in log:
         return _architecture_case(snapshot, container, loglines.cause_line(log))
     return _probe_case(snapshot, container) or _crash_case(snapshot, container, ended)
@@ -124,17 +123,6 @@ def _could_not_start(container: Container, ended: Termination | None) -> bool:
     return container.waiting_reason in ("RunContainerError", "PostStartHookError") or (
         ended is not None and ended.reason in _START_REASONS
     )
-
-
-def _is_looping(snapshot: Snapshot, container: Container, ended: Termination) -> bool:
-    """Say whether a container is in a restart loop now, be it waiting, just ended or just started again."""
-    if container.waiting_reason == "CrashLoopBackOff":
-        return True
-    if container.termination is not None:
-        return container.restarts >= 1 and container.is_restarted_after(ended.exit_code)
-    if not container.is_running or container.restarts < 2 or ended.finished_at is None:
-        return False
-    return snapshot.age(ended.finished_at) < _FLAPPING and snapshot.age(container.running_since) < _FLAPPING
 
 
 # ---- one case for each cause
@@ -178,14 +166,19 @@ def _oom_case(snapshot: Snapshot, container: Container, ended: Termination) -> C
     where = (
         f"at its memory limit of {limit}" if limit else "because its node ran out of memory (it has no memory limit)"
     )
-    settings = f"limit {limit or 'none'}, request {request or 'none'}, node allocatable {memory or 'unknown'}"
+    heap = heaps.heap_of(snapshot, container)
+    room = objects.quantity({"limit": limit}, "limit") if limit else None
+    if heap is not None and room is not None and heap.size > room:
+        where = f"{where}, which is less than its heap may take ({heap.words})"
+    amounts = f"limit {limit or 'none'}, request {request or 'none'}, node allocatable {memory or 'unknown'}"
     return Case(
         OOM_KILLED,
         container.pod,
         what=f"{_name(container)} was killed {where}, {_restarts(container)}",
         evidence=(
             _termination_evidence(container, ended),
-            quote(cases.pod_source(container.pod, f"container {container.name} resources.memory"), settings),
+            quote(cases.pod_source(container.pod, f"container {container.name} resources.memory"), amounts),
+            *((quote(cases.pod_source(container.pod, heap.where), heap.words),) if heap is not None else ()),
         ),
         key=container.name,
         next_checks=(f"top pod -n {objects.namespace(container.pod)} --containers", *_checks(container)),
@@ -194,7 +187,7 @@ def _oom_case(snapshot: Snapshot, container: Container, ended: Termination) -> C
 
 
 def _oom_severity(snapshot: Snapshot, container: Container, ended: Termination) -> Severity | None:
-    if not container.is_running or _is_looping(snapshot, container, ended):
+    if not container.is_running or failing.is_looping(snapshot, container, ended):
         return None
     return Severity.DEGRADED if snapshot.age(ended.finished_at) < _RECENT_KILL else Severity.RISK
 
@@ -234,7 +227,7 @@ def _killed_case(
 
 
 def _crash_case(snapshot: Snapshot, container: Container, ended: Termination) -> Case:
-    place, log = _log(snapshot, container)
+    place, log = failing.last_log(snapshot, container)
     explained = exits.explain(ended.exit_code)
     cause = loglines.cause_line(log) or first_line(ended.message) or explained
     said = f": {clean(cause, limit=160)}" if cause else ""
@@ -259,16 +252,6 @@ def _crash_case(snapshot: Snapshot, container: Container, ended: Termination) ->
 
 def _name(container: Container) -> str:
     return f"init container {container.name}" if container.is_init else f"container {container.name}"
-
-
-def _log(snapshot: Snapshot, container: Container) -> tuple[str, str]:
-    """Return where the log of the run that ended last stands, and its text; both empty if there is none."""
-    wanted = container.termination is None
-    keys = snapshot.logs_like(container.pod, container.name)
-    for key in sorted(keys, key=lambda key: key.previous is not wanted):
-        if snapshot.logs[key]:
-            return f"log {key.namespace}/{key.pod} container {key.container}", snapshot.logs[key]
-    return "", ""
 
 
 def _termination_evidence(container: Container, ended: Termination) -> Evidence:

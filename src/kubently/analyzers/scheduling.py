@@ -23,7 +23,7 @@ UNSCHEDULABLE = Condition(
     "No node satisfies what the pod asks for.",
     "Lower the request, add nodes, or correct selector, affinity, tolerations or spread; the finding counts the nodes"
     " for each constraint.",
-    symptom_of=("pod/preempted",),
+    symptom_of=("pod/preempted", "pvc/node-gone"),
 )
 CLAIM_MISSING = Condition(
     "pod/claim-missing",
@@ -166,6 +166,7 @@ def _unschedulable_case(
         pod,
         what=f"cannot be scheduled: {reason}",
         evidence=(evidence, *_wants(snapshot, pod, refusals)),
+        others=tuple(_closed(snapshot, pod, refusals)),
         next_checks=(*checks, "get nodes -o wide", "describe nodes"),
         severity=Severity.RISK if waits_for_node else None,
     )
@@ -200,6 +201,18 @@ def _telling_first(snapshot: Snapshot, pod: KubeObject, refusals: tuple[Refusal,
         return not usable
 
     return tuple(sorted(refusals, key=is_usual))
+
+
+_FEW = 3
+
+
+def _closed(snapshot: Snapshot, pod: KubeObject, refusals: tuple[Refusal, ...]) -> Iterator[ResourceRef]:
+    """Yield the nodes that the pod asks for and that keep it off, if they are few: one of them is to be looked at."""
+    nodes = snapshot.members(NODES)
+    asked = [node for node in nodes if placement.is_selected(node, pod)]
+    reason = refusals[0].reason if refusals else ""
+    if ("untolerated taint" in reason or "unschedulable" in reason) and len(asked) <= min(_FEW, len(nodes) - 1):
+        yield from map(objects.ref, asked)
 
 
 # ---- what the pod asks for, beside what there is

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 
-from kubently.analyzers import cases, config, containers, loglines
+from kubently.analyzers import cases, complaints, config, containers, loglines
 from kubently.analyzers.base import GRACE, Analyzer, Condition, analyzer, clean, quote
 from kubently.analyzers.cases import Case
 from kubently.analyzers.containers import Container
@@ -63,6 +63,7 @@ INIT_WAITS = Condition(
         "pod/no-dns",
         "dns/server-down",
         "dns/corefile-refuses",
+        *complaints.CODES,
     ),
     confidence=Confidence.LIKELY,
 )

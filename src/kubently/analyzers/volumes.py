@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from kubently.analyzers import cases, storage
+from kubently.analyzers import cases, containers, placement, relations, storage
 from kubently.analyzers.base import GRACE, Analyzer, Condition, analyzer, clean, finding, quote
-from kubently.analyzers.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, STORAGE_CLASSES
-from kubently.analyzers.snapshot import Snapshot
+from kubently.analyzers.resources import NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, STORAGE_CLASSES
+from kubently.analyzers.snapshot import Snapshot, is_name
 from kubently.kube import objects
-from kubently.schema.findings import Finding, Severity
+from kubently.kube.objects import KubeObject
+from kubently.schema.findings import Finding, ResourceRef, Severity
 
 FAILED = Condition(
     "pv/failed",
@@ -30,6 +31,15 @@ RESIZE_STUCK = Condition(
     Severity.RISK,
     "A claim was made larger and its volume did not grow: the driver cannot, or a pod must be restarted.",
     "Read the driver's words; where the file system is resized at the next mount, restart the pod.",
+)
+
+NODE_GONE = Condition(
+    "pvc/node-gone",
+    Severity.OUTAGE,
+    "The claim's volume can only be used on nodes that do not exist, or take no pods.",
+    "Bring the node back, or restore the data to a volume elsewhere and make the claim anew: a local volume stays where"
+    " it is.",
+    symptom_of=("node/not-ready", "node/cordoned"),
 )
 
 _RESIZING = ("ControllerResizeError", "NodeResizeError", "FileSystemResizePending", "ModifyVolumeError")
@@ -88,4 +98,86 @@ def volume_resizes(snapshot: Snapshot) -> Iterator[Finding]:
         )
 
 
-ANALYZERS: tuple[Analyzer, ...] = (volumes, storage_classes, volume_resizes)
+@analyzer(
+    "volume-nodes", needs=(PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, NODES, *cases.NEEDS), conditions=(NODE_GONE,)
+)
+def volume_nodes(snapshot: Snapshot) -> Iterator[Finding]:
+    """Report claims whose volumes no node can use any more."""
+    if not snapshot.is_complete(NODES):
+        return
+    for ref, pods in _homeless(snapshot).items():
+        claim = snapshot.find(ref) or {}
+        volume = snapshot.get(PERSISTENT_VOLUMES, "", objects.text(claim, "spec", "volumeName"))
+        if volume is None or "nodeAffinity" not in objects.mapping(volume, "spec"):
+            continue
+        nodes = [node for node in snapshot.members(NODES) if placement.reaches(volume, node)]
+        # A zone that no node at all tells is not the volume's fault.
+        known = {key for node in snapshot.members(NODES) for key in objects.labels(node)}
+        if known.issuperset(_keys(volume)) and not any(map(_takes_pods, nodes)):
+            yield _node_gone(snapshot, ref, volume, nodes, pods)
+
+
+def _homeless(snapshot: Snapshot) -> dict[ResourceRef, list[KubeObject]]:
+    """The pods without a node, by the claims that they mount."""
+    found: dict[ResourceRef, list[KubeObject]] = {}
+    for pod in snapshot.members(PODS):
+        if objects.text(pod, "spec", "nodeName") or containers.is_finished(pod):
+            continue
+        for name in relations.claims_of(pod):
+            ref = ResourceRef(kind=PERSISTENT_VOLUME_CLAIMS.kind, namespace=objects.namespace(pod), name=name)
+            found.setdefault(ref, []).append(pod)
+    return found
+
+
+def _takes_pods(node: KubeObject) -> bool:
+    ready = objects.condition(node, "Ready")
+    return ready is not None and ready.is_true and not objects.flag(node, "spec", "unschedulable")
+
+
+def _expressions(volume: KubeObject) -> list[KubeObject]:
+    terms = objects.mappings(volume, "spec", "nodeAffinity", "required", "nodeSelectorTerms")
+    return [item for term in terms[:5] for item in objects.mappings(term, "matchExpressions")[:5]]
+
+
+def _keys(volume: KubeObject) -> set[str]:
+    return {objects.text(item, "key") for item in _expressions(volume)}
+
+
+def _expression(item: KubeObject) -> str:
+    values = ", ".join(objects.strings(item, "values")[:5])
+    return f"{objects.text(item, 'key')} {objects.text(item, 'operator')} {values}"
+
+
+def _node_gone(
+    snapshot: Snapshot, ref: ResourceRef, volume: KubeObject, nodes: Sequence[KubeObject], pods: Sequence[KubeObject]
+) -> Finding:
+    bound = objects.ref(volume)
+    wanted = _expressions(volume)
+    told = "; ".join(_expression(item) for item in wanted)
+    named = [value for item in wanted for value in objects.strings(item, "values")[:5] if is_name(value)]
+    what = "that take no pods now" if nodes else "that do not exist"
+    where = f"can only be used on nodes {what}: {clean(told, limit=160)}"
+    there = ", ".join(sorted(objects.name(node) for node in snapshot.members(NODES))[:20])
+    workloads = list(dict.fromkeys(snapshot.workload_of(pod) for pod in pods))
+    losses = (cases.severity_of_loss(snapshot, workload) for workload in workloads)
+    return finding(
+        NODE_GONE,
+        title=f"{cases.display(ref)}: its {cases.display(bound)} {where}",
+        objects=(
+            ref,
+            bound,
+            *(ResourceRef(kind="Node", namespace="", name=name) for name in named[:5] if not nodes),
+            *map(objects.ref, nodes[:5]),
+            *workloads,
+            *map(objects.ref, pods[:20]),
+        ),
+        evidence=(
+            quote(f"{cases.display(bound)} spec.nodeAffinity", told or "unreadable"),
+            quote("nodes", there or "none"),
+        ),
+        next_checks=(f"describe persistentvolume {bound.name}", "get nodes --show-labels"),
+        severity=min(losses, key=lambda item: item.rank),
+    )
+
+
+ANALYZERS: tuple[Analyzer, ...] = (volumes, storage_classes, volume_resizes, volume_nodes)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from kubently import analyzers
 from kubently.analyzers import RESOURCES, LogKey, Snapshot
-from kubently.analyzers.evidence import logs_wanted
+from kubently.analyzers.reading import logs_wanted
 
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -37,64 +37,88 @@ junk = st.recursive(
 )
 
 
+TELLING = (
+    "crash-exit-1",
+    "liveness-wrong-port",
+    "configmap-volume-key-missing",
+    "image-unauthorized",
+    "rollout-stuck-on-image",
+    "unschedulable-taint-and-selector",
+    "statefulset-quota",
+    "ingress-tls-secret-wrong-type",
+    "ingress-host-clash",
+    "pvc-no-matching-volume",
+    "pvc-waits-for-unschedulable-pod",
+    "oom-killed-job",
+    "service-named-port-missing",
+    "rbac-role-missing",
+    "dns-corefile-answers-no",
+    "ingress-certificate-wrong-host",
+    "load-balancer-pending",
+    "service-local-traffic",
+    "preempted",
+    "quota-used-up",
+    "flow-schema-dangling",
+    "config-stale",
+    "deprecated-api",
+    "image-pull-secret-missing",
+    "resize-refused",
+    "webhook-not-trusted",
+    "policy-wrong-port",
+    "policy-blocks-a-client",
+    "policy-without-dns-is-why",
+    "hpa-no-metrics",
+    "pdb-overlap",
+    "cronjob-blocked",
+    "node-disk-pressure",
+    "certificate-not-issued",
+    "route-not-allowed",
+    "argo-sync-failed",
+    "env-names-a-missing-port",
+    "namespace-stuck-on-an-apiservice",
+    "callers-of-a-killed-database",
+    "config-changed-before-many-crash",
+    "init-waits-for-a-stopped-service",
+    "registry-unreachable-for-many",
+    "sandbox-node-without-network",
+    "configmap-names-a-missing-service",
+    "configmap-names-a-missing-port",
+    "log-names-a-missing-service",
+    "sidecar-has-the-port",
+    "root-file-system-read-only",
+    "volume-not-permitted",
+    "volume-full",
+    "config-file-renamed",
+    "secret-changed-before-refusal",
+    "callers-of-a-wrong-port",
+    "local-volume-of-a-gone-node",
+    "one-pod-fills-the-node",
+    "selector-too-wide",
+    "dns-of-the-node",
+    "policy-without-dns-for-many",
+    "tainted-node-for-many",
+    "heap-above-the-limit",
+)
+"""Scenarios whose objects are damaged."""
+
+
+def _log_key(path: Path) -> LogKey:
+    name = path.name.removesuffix(".log")
+    namespace, pod, container = name.removesuffix(".previous").split("_")
+    return LogKey(namespace, pod, container, previous=name.endswith(".previous"))
+
+
 LOGS = {
     LogKey("shop", "api-6d4-a", "api", previous=True): "FATAL dial tcp 10.96.7.7:5432: connect: connection refused\n",
     LogKey("shop", "web-6d4-a", "web", previous=False): "ERROR GET http://api:8080/health: connection refused\n",
+    **{_log_key(path): path.read_text() for slug in TELLING for path in (SCENARIOS / slug).glob("logs/*.log")},
 }
 
 
 @cache
-def _specimens() -> tuple[dict[str, Any], ...]:
-    """Return one object of each kind in each of some telling scenarios."""
-    slugs = (
-        "crash-exit-1",
-        "liveness-wrong-port",
-        "configmap-volume-key-missing",
-        "image-unauthorized",
-        "rollout-stuck-on-image",
-        "unschedulable-taint-and-selector",
-        "statefulset-quota",
-        "ingress-tls-secret-wrong-type",
-        "ingress-host-clash",
-        "pvc-no-matching-volume",
-        "pvc-waits-for-unschedulable-pod",
-        "oom-killed-job",
-        "service-named-port-missing",
-        "rbac-role-missing",
-        "dns-corefile-answers-no",
-        "ingress-certificate-wrong-host",
-        "load-balancer-pending",
-        "service-local-traffic",
-        "preempted",
-        "quota-used-up",
-        "flow-schema-dangling",
-        "config-stale",
-        "deprecated-api",
-        "image-pull-secret-missing",
-        "resize-refused",
-        "webhook-not-trusted",
-        "policy-wrong-port",
-        "policy-blocks-a-client",
-        "policy-without-dns-is-why",
-        "hpa-no-metrics",
-        "pdb-overlap",
-        "cronjob-blocked",
-        "node-disk-pressure",
-        "certificate-not-issued",
-        "route-not-allowed",
-        "argo-sync-failed",
-        "env-names-a-missing-port",
-        "namespace-stuck-on-an-apiservice",
-        "callers-of-a-killed-database",
-        "config-changed-before-many-crash",
-        "init-waits-for-a-stopped-service",
-        "registry-unreachable-for-many",
-        "sandbox-node-without-network",
-    )
-    found: list[dict[str, Any]] = []
-    for slug in slugs:
-        found.extend(yaml.load_all((SCENARIOS / slug / "objects.yaml").read_text(), LOADER))
-    return tuple(found)
+def _specimens(slug: str) -> tuple[dict[str, Any], ...]:
+    """Return the objects of a scenario."""
+    return tuple(yaml.load_all((SCENARIOS / slug / "objects.yaml").read_text(), LOADER))
 
 
 def _paths(value: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
@@ -125,11 +149,12 @@ def _check(snapshot: Snapshot) -> None:
         assert set(item.symptoms) <= set(ids)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.data())
 def test_damaged_objects_do_not_disturb_analyzers(data: st.DataObject) -> None:
     members: list[object] = []
-    for specimen in _specimens():
+    slugs = data.draw(st.lists(st.sampled_from(TELLING), min_size=4, max_size=10, unique=True))
+    for specimen in (item for slug in slugs for item in _specimens(slug)):
         if data.draw(st.integers(0, 3)) == 0:
             members.append(_damage(specimen, data.draw(st.sampled_from(_paths(specimen))), data.draw(junk)))
         else:
@@ -161,7 +186,7 @@ def test_junk_in_place_of_objects_is_left_out(members: list[object], data: st.Da
 @settings(max_examples=50, deadline=None)
 @given(st.text(st.characters(exclude_categories=()), max_size=300), st.integers(-300, 300))
 def test_any_log_and_exit_code(log: str, code: int) -> None:
-    pod = next(member for member in _specimens() if member["kind"] == "Pod")
+    pod = next(member for member in _specimens("crash-exit-1") if member["kind"] == "Pod")
     damaged = copy.deepcopy(pod)
     damaged["status"]["containerStatuses"][0]["lastState"]["terminated"]["exitCode"] = code
     key = LogKey(pod["metadata"]["namespace"], pod["metadata"]["name"], "app", previous=True)

@@ -24,7 +24,10 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # Conditions that no scenario shows, each with its reason.
 WITHOUT_SCENARIO: dict[str, str] = {}
 # Scenarios in which one namespace does not show the same as the cluster.
-WIDER_THAN_A_NAMESPACE = {"dns-corefile-answers-no": "who suffers from it is in another namespace"}
+WIDER_THAN_A_NAMESPACE = {
+    "broker-tells-a-missing-service": "the missing Service would be in another namespace",
+    "dns-corefile-answers-no": "who suffers from it is in another namespace",
+}
 
 
 @dataclass(frozen=True)
