@@ -71,7 +71,7 @@ def distrusts(snapshot: Snapshot, workload: ResourceRef) -> Evidence | None:
 
 
 def _last_line(snapshot: Snapshot, workload: ResourceRef, words: re.Pattern[str]) -> Evidence | None:
-    for pod in snapshot.pods_of(workload):
+    for pod in snapshot.pods_of(workload) if snapshot.logs else ():
         for container in containers.containers_of(pod):
             for key in snapshot.logs_like(pod, container.name):
                 for line in reversed(snapshot.logs[key][-64_000:].splitlines()):
@@ -84,7 +84,7 @@ def unresolved_hosts(snapshot: Snapshot, workload: ResourceRef) -> Iterator[tupl
     """Yield the hosts, in lower case, that the logs of a workload's failing pods say are not known, with the line."""
     keys = {
         key
-        for pod in snapshot.pods_of(workload)
+        for pod in (snapshot.pods_of(workload) if snapshot.logs else ())
         if not containers.is_ready(pod)
         for container in containers.containers_of(pod)
         for key in snapshot.logs_like(pod, container.name)

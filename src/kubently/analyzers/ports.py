@@ -63,11 +63,21 @@ def service_ports(snapshot: Snapshot) -> Iterator[Finding]:
     for service in snapshot.members(SERVICES):
         if not services.has_selector(service):
             continue
-        pods = services.live_pods(snapshot, service)
+        pods = _one_of_each(services.live_pods(snapshot, service))
         if pods:
             offers = [offer_of(pod) for pod in pods]
             yield from _examine(snapshot, service, offers)
             yield from _too_wide(snapshot, service, list(zip(pods, offers, strict=True)))
+
+
+def _one_of_each(pods: Sequence[KubeObject]) -> list[KubeObject]:
+    """Return a pod for each controller: those of one ReplicaSet have the same ports."""
+    chosen: dict[str, KubeObject] = {}
+    for pod in pods:
+        owner = objects.controller(pod)
+        alike = f"ReplicaSet {owner.name}" if owner is not None and owner.kind == "ReplicaSet" else objects.name(pod)
+        chosen.setdefault(alike, pod)
+    return list(chosen.values())
 
 
 def offer_of(pod: KubeObject) -> Offer:

@@ -47,3 +47,27 @@ def test_logs_of_the_run_that_failed_are_wanted(status: dict[str, Any], previous
 
 def test_logs_of_finished_pods_are_not() -> None:
     assert wanted({"state": ENDED}, phase="Succeeded") == []
+
+
+def test_logs_of_ready_callers_are_wanted_where_a_service_leads_nowhere() -> None:
+    def meta(name: str, **more: Any) -> dict[str, Any]:
+        return {"name": name, "namespace": "shop", "creationTimestamp": "2026-03-01T09:00:00Z", **more}
+
+    def caller(name: str, address: str) -> dict[str, Any]:
+        spec = {"containers": [{"name": "app", "env": [{"name": "CART_ADDR", "value": address}]}]}
+        status = {
+            "phase": "Running",
+            "conditions": [{"type": "Ready", "status": "True"}],
+            "containerStatuses": [{"name": "app", "ready": True, "state": RUNNING}],
+        }
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": meta(name), "spec": spec, "status": status}
+
+    template = {"metadata": {"labels": {"app": "cart"}}, "spec": {"containers": []}}
+    stopped = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta("cart")}
+    stopped["spec"] = {"replicas": 0, "selector": {"matchLabels": {"app": "cart"}}, "template": template}
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": meta("cart"), "spec": {"selector": {"app": "cart"}}}
+    members = [stopped, service, caller("web-1", "cart:8080"), caller("mail-1", "smtp:25")]
+
+    groups = logs_wanted(Snapshot.of(members, read_at=datetime(2026, 3, 2, tzinfo=UTC)), limit=50)
+
+    assert groups == ((LogKey("shop", "web-1", "app", previous=False),),)
