@@ -37,7 +37,8 @@ def say(result: Result) -> None:
         print(f"FALSE ALARM {alarm}")
     count = len(result.outcomes)
     print(f"cause at rank 1, with its words and evidence: {result.found} of {count} ({result.recall:.1%})")
-    print(f"cause among the findings of the whole cluster: {result.whole} of {count}")
+    lost = f", all but {', '.join(result.lost)}" if result.lost else ""
+    print(f"cause among the findings of the whole cluster: {count - len(result.lost)} of {count}{lost}")
     for refusal in result.refused:
         print(f"REFUSED REMEDY {refusal}")
     print(f"remedies that the API server takes in a dry run: {result.tried - len(result.refused)} of {result.tried}")

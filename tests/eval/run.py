@@ -39,8 +39,8 @@ class Result:
     """Commands of remedies that the API server refuses in a dry run, with its words."""
     tried: int
     """Commands of remedies that were run dry: those without words to be replaced."""
-    whole: int
-    """Scenarios whose cause is a finding in a diagnosis of the whole faulty cluster too."""
+    lost: tuple[str, ...]
+    """Scenarios whose cause is no finding of its own in a diagnosis of the whole faulty cluster."""
 
     @property
     def found(self) -> int:
@@ -98,9 +98,9 @@ def evaluate(folder: Path, scenarios: Sequence[Scenario]) -> Result:
         dry = [shlex.split(line)[1:] for line in commands if not _NOT_DRY.search(line)]
         refused = tuple(filter(None, (_refusal(ready.faulty, words) for words in dry)))
     told = {(finding.code, str(finding.objects[0])) for finding in whole.findings}
-    seen = sum((s.code, s.at_fault.format(ns=app.namespace)) in told for s, app in pairs)
+    lost = tuple(s.slug for s, app in pairs if (s.code, s.at_fault.format(ns=app.namespace)) not in told)
     false = tuple(f"{finding.severity.value} {finding.code}: {finding.title}" for finding in alarms(well))
-    return Result(outcomes, false, well.coverage.objects, refused, len(dry), seen)
+    return Result(outcomes, false, well.coverage.objects, refused, len(dry), lost)
 
 
 @contextmanager

@@ -68,7 +68,7 @@ def claim_absent(app: App) -> None:
     _database(app)
 
 
-@scenario("volume-elsewhere", "pod/unschedulable", "Deployment.apps {ns}/db", "volume")
+@scenario("volume-elsewhere", "pvc/node-gone", "PersistentVolumeClaim {ns}/data", "nowhere-1")
 def volume_elsewhere(app: App) -> None:
     """The bound volume lies in a zone in which the pod may not run."""
     zone = app.pick("nowhere-1", "simulated")
