@@ -51,7 +51,7 @@ def _analyzers() -> str:
 
 def _analyzer_rows() -> Iterator[tuple[str, str, str]]:
     for item in analyzers.ANALYZERS:
-        reads = [*map(str, item.needs), *(["logs of failing containers"] if item.needs_logs else [])]
+        reads = [*map(str, item.needs), *(["logs"] if item.needs_logs else [])]
         yield code(item.id), ", ".join(reads), ", ".join(f"[{c}](#{_anchor(c)})" for c in item.codes)
 
 

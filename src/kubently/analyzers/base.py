@@ -59,7 +59,7 @@ class Analyzer:
     conditions: tuple[Condition, ...]
     run: Callable[[Snapshot], Iterator[Finding]]
     needs_logs: bool = False
-    """Whether it reads logs of failing containers."""
+    """Whether it reads logs, of failing containers or of callers."""
     is_own: bool = False
     """Whether it is not Kubently's: it may raise, which then stands in the coverage."""
 

@@ -64,7 +64,7 @@ class _Sent:
 
 @analyzer(
     "destinations",
-    needs=(*_WORKLOADS, *cases.NEEDS, SERVICES, NAMESPACES, CONFIG_MAPS),
+    needs=(*dict.fromkeys((*_WORKLOADS, *cases.NEEDS)), SERVICES, NAMESPACES, CONFIG_MAPS),
     conditions=(SERVICE_MISSING, PORT_MISSING),
     needs_logs=True,
 )

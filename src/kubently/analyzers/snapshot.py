@@ -49,7 +49,7 @@ class LogKey(NamedTuple):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Objects of one cluster at one instant, with logs of failing pods and a record of what could not be read."""
+    """Objects of one cluster at one instant, with the logs that matter and a record of what could not be read."""
 
     resources: Mapping[Resource, Sequence[KubeObject]]
     """The objects that were read; a resource that was not read is not a key."""

@@ -1,4 +1,4 @@
-"""Logs of failing containers, read when their pod has changed and not again before.
+"""Logs that analyzers want, read when their pod has changed and not again before.
 
 A diagnosis asks for the ends of some logs each time; where it is made every few seconds that would be polling. So what
 was read is kept with the version of its pod, and a run that goes on is read again only after ten minutes.

@@ -137,7 +137,7 @@ class Supervisor:
     async def _client(self, cluster: ClusterId) -> AsyncIterator[KubeClient]:
         """A client of one cluster, and the audit record that says how long it was read."""
         request_id = new_request_id()
-        what = "lists and watches of what analyzers read, logs of failing containers"
+        what = "lists and watches of what analyzers read, logs of containers that fail or miss something"
         async with (
             self._audit.recorded(PRINCIPAL, cluster, "continuous", what, request_id=request_id) as entry,
             httpx.AsyncClient(

@@ -1,8 +1,8 @@
 """Reads a bounded snapshot of a cluster: only what the chosen analyzers need, and a record of what could not be read.
 
-First all resources are listed side by side, then, if an analyzer reads logs, the tails of failing containers. A list
-that is refused, fails or does not end in time is a `Blind` entry, not an error: a diagnosis of the rest is worth
-having.
+First all resources are listed side by side, then, if an analyzer reads logs, the tails of those that `logs_wanted`
+names. A list that is refused, fails or does not end in time is a `Blind` entry, not an error: a diagnosis of the rest
+is worth having.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PARALLEL = 8
 """Requests in flight for one cluster: a well-behaved client takes no more of the apiserver's seats."""
 
 LOG_CONTAINERS = 50
-"""Failing containers whose logs are read."""
+"""Containers whose logs are read."""
 
 LOG_BYTES = 64 * 1024
 """Bytes kept of one log."""
@@ -108,7 +108,7 @@ class _Collector:
         await self._side_by_side(self._list, there)
 
     async def read_logs(self, snapshot: Snapshot) -> None:
-        """Read the logs of failing containers."""
+        """Read the logs that analyzers want."""
         groups = logs_wanted(snapshot, limit=LOG_CONTAINERS)
         self._unread.update(dict.fromkeys(_log_name(group[0]) for group in groups))
         await self._side_by_side(self._read_log, groups)
