@@ -97,6 +97,8 @@ _AUTH = re.compile(
     r"(?:could not|unable to|failed to) authenticate|role \"[^\"]{1,63}\" does not exist",
     re.IGNORECASE,
 )
+# What is told in passing: entrypoints of images look at paths that they may not write, and go on.
+_CASUAL = re.compile(r"\b(?:info|debug|notice|trace)\b", re.IGNORECASE)
 _CREDENTIAL = re.compile(r"PASS|PWD|USER|CRED|SECRET|TOKEN|AUTH|DSN|_URL$|_URI$|CONNECTION", re.IGNORECASE)
 _PATH = re.compile(r"(?<![\w.:/])/[\w.@+-][\w./@+-]{0,300}")
 _PARTS = re.compile(r"[a-z]{3,}")
@@ -105,15 +107,19 @@ _LIKE = 0.6
 
 @dataclass(frozen=True, slots=True)
 class _Complaint:
-    """What the log of a failing container says, the newest line first."""
+    """What the log of a failing container says."""
 
     snapshot: Snapshot
     container: Container
     source: str
     lines: tuple[str, ...]
+    """All of it, the newest line first."""
+    last: tuple[str, ...]
+    """What it says of its end or of an error, and after that: what was said before need not be why."""
 
-    def matching(self, words: re.Pattern[str]) -> Iterator[str]:
-        return (line for line in self.lines if words.search(line))
+    def matching(self, words: re.Pattern[str], *, anywhere: bool = False) -> Iterator[str]:
+        lines = self.lines if anywhere else self.last
+        return (line for line in lines if words.search(line) and not _CASUAL.search(line))
 
     def quote(self, line: str) -> Evidence:
         return quote(self.source, line)
@@ -149,7 +155,10 @@ def _complaint(snapshot: Snapshot, container: Container) -> _Complaint | None:
     if objects.text(container.pod, "status", "phase") == "Failed" or not failing.is_failing(snapshot, container):
         return None
     source, log = failing.last_log(snapshot, container)
-    return _Complaint(snapshot, container, source, tuple(reversed(loglines.lines(log)))) if log else None
+    if not log:
+        return None
+    last = tuple(loglines.excerpt(log).splitlines())
+    return _Complaint(snapshot, container, source, tuple(reversed(loglines.lines(log))), last)
 
 
 def _explained(complaint: _Complaint) -> Iterator[Case]:
@@ -336,7 +345,7 @@ def _provided(snapshot: Snapshot, container: Container, path: str) -> tuple[Reso
 def _full_claim(complaint: _Complaint) -> tuple[ResourceRef, Evidence] | None:
     """Return the claim on which no space is left: by the path, or because the pod has no other."""
     container = complaint.container
-    for line in complaint.matching(_ENOSPC):
+    for line in complaint.matching(_ENOSPC, anywhere=True):
         for path in _paths(line):
             mount = mounts.mount_of(container, path)
             if mount is not None and (ref := mounts.claim_of(container.pod, mount)) is not None:
@@ -373,10 +382,11 @@ def _full(snapshot: Snapshot, ref: ResourceRef, sufferers: Sequence[tuple[Contai
 
 def _credentials_refused(complaint: _Complaint) -> Iterator[Case]:
     container, snapshot = complaint.container, complaint.snapshot
-    for line in complaint.matching(_AUTH):
+    for line in complaint.matching(_AUTH, anywhere=True):
         used = list(_credentials(container))
         called = _called(snapshot, container.pod, line)
-        if not used and called is None:
+        # Who only runs without being ready and calls nobody may be the one who refuses others.
+        if called is None and (container.is_running or not used):
             continue
         asked = _server_credentials(snapshot, called) if called is not None else []
         who = cases.display(called) if called is not None else "what it calls"

@@ -101,6 +101,9 @@ def _by_node(snapshot: Snapshot, pod: KubeObject) -> Case | None:
     if told is None:
         return None
     line = evidence.unresolved(snapshot, snapshot.workload_of(pod))
+    # Much that runs in the host's network names Services and calls none by itself.
+    if line is None and objects.flag(pod, "spec", "hostNetwork"):
+        return None
     service, (holder, where) = told
     return Case(
         NO_DNS,
