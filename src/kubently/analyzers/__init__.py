@@ -39,7 +39,7 @@ from kubently.analyzers import (
 from kubently.analyzers.base import Analyzer, Condition, analyzer
 from kubently.analyzers.diagnosis import Report, catalogue_of
 from kubently.analyzers.diagnosis import diagnose as _diagnose
-from kubently.analyzers.reading import logs_wanted
+from kubently.analyzers.reading import logs_wanted, since_seconds
 from kubently.analyzers.resources import RESOURCES, Resource
 from kubently.analyzers.snapshot import LogKey, Snapshot
 
@@ -56,6 +56,7 @@ __all__ = [
     "analyzer",
     "diagnose",
     "logs_wanted",
+    "since_seconds",
 ]
 
 ANALYZERS: tuple[Analyzer, ...] = (

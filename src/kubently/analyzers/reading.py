@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 from kubently.analyzers import callers, containers, destinations, environment, networkpolicies, paths, ports, services
 from kubently.analyzers.base import GRACE
@@ -11,6 +12,7 @@ from kubently.analyzers.resources import PODS
 from kubently.analyzers.snapshot import LogKey, Snapshot
 from kubently.kube import objects
 
+_NOW = timedelta(minutes=15)
 # What looks for faults that callers feel; it needs no logs for a first look.
 _LOOKS = (
     *services.ANALYZERS,
@@ -45,6 +47,15 @@ def logs_wanted(snapshot: Snapshot, *, limit: int) -> tuple[tuple[LogKey, ...], 
                     own = snapshot.workload_of(pod), container.name
                     wanted.setdefault(own, (_key(container, previous=False),))
     return tuple(wanted.values())[:limit]
+
+
+def since_seconds(snapshot: Snapshot, key: LogKey) -> int | None:
+    """Return how far back a log is to be read, or None: of a container that runs well only what it says now counts."""
+    pod = snapshot.get(PODS, key.namespace, key.pod)
+    for container in containers.containers_of(pod or {}):
+        if container.name == key.container and container.is_ready and container.last_termination is None:
+            return int(_NOW.total_seconds())
+    return None
 
 
 def _runs(snapshot: Snapshot, container: Container) -> Iterator[bool]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import anyio
 import httpx
 
-from kubently.analyzers import LogKey, Snapshot, logs_wanted
+from kubently.analyzers import LogKey, Snapshot, logs_wanted, since_seconds
 from kubently.analyzers.resources import PODS
 from kubently.errors import KubentlyError
 from kubently.kube import objects
@@ -55,7 +55,7 @@ class Logs:
         with anyio.move_on_after(TIMEOUT):
             async with anyio.create_task_group() as tasks:
                 for key, version in due:
-                    tasks.start_soon(self._read, key, version, slots)
+                    tasks.start_soon(self._read, key, version, since_seconds(snapshot, key), slots)
         texts = {key: read.text for key in wanted if (read := self._kept.get(key)) and read.text is not None}
         blind = tuple(
             Blind(resource=_name(group[0]), reason=self._problem(group[0]))
@@ -72,7 +72,7 @@ class Logs:
         read = self._kept.get(key)
         return read.problem if read is not None else f"not read within {TIMEOUT:g} s"
 
-    async def _read(self, key: LogKey, version: str, slots: anyio.CapacityLimiter) -> None:
+    async def _read(self, key: LogKey, version: str, since: int | None, slots: anyio.CapacityLimiter) -> None:
         text, problem = None, ""
         async with slots:
             try:
@@ -83,6 +83,7 @@ class Logs:
                     previous=key.previous,
                     tail_lines=LINES,
                     limit_bytes=LOG_BYTES,
+                    since_seconds=since,
                 )
             except (KubentlyError, httpx.TransportError) as error:
                 problem = str(error)[:1000] or type(error).__name__

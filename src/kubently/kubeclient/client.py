@@ -114,9 +114,12 @@ class KubeClient:
         previous: bool = False,
         tail_lines: int = 200,
         limit_bytes: int = 64 * 1024,
+        since_seconds: int | None = None,
     ) -> str:
         """Return the end of a container's log; bytes that are not UTF-8 become replacement characters."""
         query: dict[str, str | int | bool] = {"container": container, "tailLines": tail_lines}
+        if since_seconds is not None:
+            query["sinceSeconds"] = since_seconds
         if previous:
             query["previous"] = True
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 import anyio
 import httpx
 
-from kubently.analyzers import Analyzer, LogKey, Resource, Snapshot, logs_wanted
+from kubently.analyzers import Analyzer, LogKey, Resource, Snapshot, logs_wanted, since_seconds
 from kubently.errors import KubeError, KubentlyError
 from kubently.kube import objects
 from kubently.kube.partial import Partial
@@ -111,7 +112,7 @@ class _Collector:
         """Read the logs that analyzers want."""
         groups = logs_wanted(snapshot, limit=LOG_CONTAINERS)
         self._unread.update(dict.fromkeys(_log_name(group[0]) for group in groups))
-        await self._side_by_side(self._read_log, groups)
+        await self._side_by_side(partial(self._read_log, snapshot), groups)
 
     def snapshot(self, now: datetime) -> Snapshot:
         """Return what was read so far."""
@@ -189,7 +190,7 @@ class _Collector:
         self._blind += [Blind(resource=str(resource), reason=f"namespace {n}: {reason}") for n, reason in gaps.items()]
         return Listing.joined(parts)
 
-    async def _read_log(self, group: tuple[LogKey, ...]) -> None:
+    async def _read_log(self, snapshot: Snapshot, group: tuple[LogKey, ...]) -> None:
         """Read the runs of one container; only if none can be read is that worth a word."""
         failure: KubentlyError | httpx.TransportError | None = None
         for key in group:
@@ -201,6 +202,7 @@ class _Collector:
                     previous=key.previous,
                     tail_lines=self._log_lines,
                     limit_bytes=LOG_BYTES,
+                    since_seconds=since_seconds(snapshot, key),
                 )
             except (KubentlyError, httpx.TransportError) as error:
                 failure = failure or error

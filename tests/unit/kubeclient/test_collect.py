@@ -154,6 +154,33 @@ async def test_logs_are_read_of_one_failing_pod_for_each_owner() -> None:
     }
 
 
+async def test_of_a_container_that_runs_well_only_what_it_says_now_is_read() -> None:
+    def stored(kind: str, name: str, **spec: Any) -> dict[str, Any]:
+        metadata = {"name": name, "namespace": "shop", "creationTimestamp": "2026-03-01T09:00:00Z"}
+        return {"kind": kind, "metadata": metadata, "spec": spec}
+
+    labels, variable = {"app": "cart"}, {"name": "CART_ADDR", "value": "cart:8080"}
+    caller = stored("Pod", "web-1", containers=[{"name": "app", "env": [variable]}])
+    running = {"name": "app", "ready": True, "state": {"running": {"startedAt": "2026-03-01T09:00:00Z"}}}
+    caller["status"] = {"conditions": [{"type": "Ready", "status": "True"}], "containerStatuses": [running]}
+    stopped = stored("Deployment", "cart", replicas=0, selector={"matchLabels": labels})
+    stopped["spec"]["template"] = {"metadata": {"labels": labels}}
+    apiserver = Apiserver(
+        {
+            PODS: [caller],
+            "/api/v1/services": [stored("Service", "cart", selector=labels)],
+            "/apis/apps/v1/deployments": [stopped],
+        }
+    )
+    apiserver.texts["/api/v1/namespaces/shop/pods/web-1/log"] = "dial tcp: cart:8080: connection refused\n"
+
+    report = analyzers.diagnose(await collect(apiserver.client(), analyzers=ANALYZERS, now=NOW))
+
+    assert [(item.code, item.severity.value) for item in report.findings] == [("workload/scaled-to-zero", "outage")]
+    (asked,) = (request for request in apiserver.requests if request.url.path.endswith("/log"))
+    assert asked.url.params["sinceSeconds"] == "900"
+
+
 async def test_a_log_that_cannot_be_read_is_a_blind_entry() -> None:
     apiserver = Apiserver({PODS: [crashing("web-1")]})
 
