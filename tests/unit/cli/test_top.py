@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.console import Console
 from tests.unit.cli.fake import fake_api
@@ -126,6 +126,7 @@ def test_quantiles(counts: tuple[int, ...], share: float, expected: float | None
     assert quantile(counts, BOUNDS, share) == (None if expected is None else pytest.approx(expected))
 
 
+@example([0, 0, 13, 0], 1.0, 1.0)
 @given(st.lists(st.integers(0, 50), min_size=4, max_size=4).filter(any), st.floats(0.01, 1), st.floats(0.01, 1))
 def test_a_higher_quantile_is_not_less(counts: list[int], one: float, other: float) -> None:
     low, high = (quantile(counts, BOUNDS, share) for share in sorted((one, other)))

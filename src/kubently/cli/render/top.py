@@ -28,7 +28,8 @@ def quantile(counts: Sequence[int], bounds: Sequence[float], share: float) -> fl
     for number, count in enumerate(counts[: len(bounds)]):
         if count and below + count >= rank:
             low = bounds[number - 1] if number else 0.0
-            return low + (bounds[number] - low) * (rank - below) / count
+            # Rounding may lead a little beyond the bucket.
+            return min(low + (bounds[number] - low) * (rank - below) / count, bounds[number])
         below += count
     return bounds[-1]
 
