@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -35,36 +35,45 @@ class Registry:
         self._known: dict[ClusterId, Registration] = {}
 
     async def load(self) -> None:
-        """Read what the store holds; once, before anything else."""
+        """Read what the store holds, before anything else. Raises StoreError."""
         for key, value in await self._store.scan(PREFIX):
             self._take(ClusterId(key.removeprefix(PREFIX)), value)
 
-    async def follow(self) -> None:
-        """Take over what other replicas write, for ever; what a hint missed is found by `reconcile`."""
-        async for key in self._store.subscribe(PREFIX):
-            cluster = ClusterId(key.removeprefix(PREFIX))
+    def hints(self) -> AsyncIterator[str]:
+        """What other replicas write from now on, for `follow`: to be asked for before `load`, so that nothing falls
+        between the two."""
+        return self._store.subscribe(PREFIX)
+
+    async def follow(self, hints: AsyncIterator[str], connected: Callable[[], Collection[ClusterId]]) -> None:
+        """Take over what *hints* tell of, for ever; where some were missed, `reconcile` with who is *connected*."""
+        async for key in hints:
             try:
-                value = await self._store.get(key)
+                await (self.reconcile(connected()) if key == PREFIX else self._hear(key))
             except KubentlyError as error:
-                log.warning("a cluster's record was not read", extra={"cluster": cluster, "reason": str(error)})
-                continue
-            if value is not None:
-                self._take(cluster, value)
-            else:
-                self._known.pop(cluster, None)
+                log.warning("a cluster's record was not read", extra={"key": key, "reason": str(error)})
+
+    async def _hear(self, key: str) -> None:
+        cluster = ClusterId(key.removeprefix(PREFIX))
+        if (value := await self._store.get(key)) is not None:
+            self._take(cluster, value)
+        else:
+            self._known.pop(cluster, None)
 
     async def reconcile(self, connected: Collection[ClusterId]) -> None:
         """Read all again, and write those of *connected* that the store has lost. Raises StoreError."""
+        before = dict(self._known)
         found = dict(await self._store.scan(PREFIX))
-        for cluster in list(self._known):
+        # What was heard while the store was read is newer than what was read.
+        heard = {cluster for cluster, known in self._known.items() if before.get(cluster) is not known}
+        for cluster in before.keys() & self._known.keys() - heard:
             if PREFIX + cluster in found:
                 continue
             if cluster in connected:
                 await self.save(cluster)
             else:
-                del self._known[cluster]
+                self._known.pop(cluster, None)
         for key, value in found.items():
-            if (cluster := ClusterId(key.removeprefix(PREFIX))) not in connected:
+            if (cluster := ClusterId(key.removeprefix(PREFIX))) not in connected and cluster not in heard:
                 self._take(cluster, value)
 
     def _take(self, cluster: ClusterId, value: bytes) -> None:

@@ -74,6 +74,8 @@ async def joined(
         )
         peers = Peers(directory, trust, clock=clock)
         server = PeerServer(fleet, trust, peers.heartbeat, tasks, polls=polls, stamp=stamp, clock=clock)
+        written = registry.hints()
+        await registry.reconcile(fleet.connected())  # what was written since it was loaded
         polls.replica = trust.replica
         async with server.listen(listen) as port:
             host = socket.gethostname() if listen[0] in ANY else listen[0]
@@ -82,7 +84,7 @@ async def joined(
             directory.start(tasks)
             await directory.join()
             tasks.start_soon(peers.heartbeat.run)
-            tasks.start_soon(registry.follow)
+            tasks.start_soon(registry.follow, written, fleet.connected)
             tasks.start_soon(_reconcile, registry, fleet, emptied, restore)
             tasks.start_soon(_spread, fleet, directory, spread_every)
             log.info("one of several replicas", extra={"replica": trust.replica, "port": port})
