@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from kubently.analyzers import (
     addons,
+    aftermath,
     autoscaling,
     capacity,
     complaints,
     config,
+    contention,
     controllers,
     destinations,
     dns,
@@ -26,9 +28,11 @@ from kubently.analyzers import (
     probes,
     rbac,
     refusals,
+    renewals,
     restarts,
     scheduling,
     services,
+    stale,
     starting,
     storage,
     tls_secrets,
@@ -39,7 +43,7 @@ from kubently.analyzers import (
 from kubently.analyzers.base import Analyzer, Condition, analyzer
 from kubently.analyzers.diagnosis import Report, catalogue_of
 from kubently.analyzers.diagnosis import diagnose as _diagnose
-from kubently.analyzers.reading import logs_wanted, since_seconds
+from kubently.analyzers.reading import LogsWanted, logs_wanted
 from kubently.analyzers.resources import RESOURCES, Resource
 from kubently.analyzers.snapshot import LogKey, Snapshot
 
@@ -50,13 +54,13 @@ __all__ = [
     "Analyzer",
     "Condition",
     "LogKey",
+    "LogsWanted",
     "Report",
     "Resource",
     "Snapshot",
     "analyzer",
     "diagnose",
     "logs_wanted",
-    "since_seconds",
 ]
 
 ANALYZERS: tuple[Analyzer, ...] = (
@@ -86,6 +90,10 @@ ANALYZERS: tuple[Analyzer, ...] = (
     *networkpolicies.ANALYZERS,
     *paths.ANALYZERS,
     *addons.ANALYZERS,
+    *aftermath.ANALYZERS,
+    *contention.ANALYZERS,
+    *stale.ANALYZERS,
+    *renewals.ANALYZERS,
     *rbac.ANALYZERS,
     *dns.ANALYZERS,
     *tls_secrets.ANALYZERS,

@@ -44,6 +44,9 @@ _OF_POD = ("volumes", "nodeSelector", "affinity", "tolerations", "serviceAccount
 class _Change:
     at: datetime
     evidence: Evidence
+    is_creation: bool = False
+    is_told: bool = True
+    """Whether it is known what was changed, or at least that it was more than a restart."""
 
 
 def before(snapshot: Snapshot, finding: Finding) -> tuple[Evidence, ...]:
@@ -80,6 +83,21 @@ def last_changed(snapshot: Snapshot, ref: ResourceRef) -> datetime | None:
     written = _removed_at(snapshot, member) or newest_entry(member)
     created = objects.created_at(member)
     return None if written is None or created is None or written - created < _AT_ONCE else written
+
+
+def lately(snapshot: Snapshot, ref: ResourceRef) -> tuple[datetime, Evidence] | None:
+    """Return when people last changed or made an object, and how it is known; None where that was not `RECENT`.
+
+    Of a Deployment only what its pods are made of counts: a restart changes nothing.
+    """
+    member = snapshot.find(ref)
+    if member is None:
+        return None
+    found = [*_removal(snapshot, member), *_written(snapshot, member)]
+    if ref.kind == "Deployment":
+        found = [*(change for change in found if change.is_creation), *_revision(snapshot, member)]
+    told = max((change for change in found if change.is_told), key=lambda change: change.at, default=None)
+    return None if told is None else (told.at, told.evidence)
 
 
 def _concerned(snapshot: Snapshot, finding: Finding) -> list[ResourceRef]:
@@ -129,13 +147,19 @@ def _of(snapshot: Snapshot, ref: ResourceRef) -> Iterator[_Change]:
             told = quote(evidence.source, f"{_ago(snapshot, delivered)}: {evidence.quote}")
             yield _Change(delivered, told)
     yield from _removal(snapshot, member)
-    newest = _newest_entry(member)
+    yield from _written(snapshot, member)
+
+
+def _written(snapshot: Snapshot, member: KubeObject) -> Iterator[_Change]:
+    """The newest write that managedFields tell of, if it is recent."""
+    ref, newest = objects.ref(member), _newest_entry(member)
     at = objects.instant(newest, "time") if newest is not None else None
     if newest is None or at is None or snapshot.age(at) > RECENT:
         return
     who = clean(objects.text(newest, "manager"), limit=128) or "somebody"
     is_new = (created := objects.created_at(member)) is not None and at - created < _AT_ONCE
-    yield _Change(at, quote(display(ref), f"{'created' if is_new else 'changed'} {_ago(snapshot, at)} by {who}"))
+    words = f"{'created' if is_new else 'changed'} {_ago(snapshot, at)} by {who}"
+    yield _Change(at, quote(display(ref), words), is_creation=is_new)
 
 
 def _removal(snapshot: Snapshot, member: KubeObject) -> Iterator[_Change]:
@@ -196,9 +220,9 @@ def _revision(snapshot: Snapshot, deployment: KubeObject) -> Iterator[_Change]:
     at = objects.created_at(newest)
     if at is None or snapshot.age(at) > RECENT:
         return
-    words = "; ".join(_differences(previous, newest)) or "the pod template"
+    told = "; ".join(_differences(previous, newest))
     source = f"{display(ref)} revision {_number(previous)} to {_number(newest)}"
-    yield _Change(at, quote(source, f"{_ago(snapshot, at)}: {words}"))
+    yield _Change(at, quote(source, f"{_ago(snapshot, at)}: {told or 'the pod template'}"), is_told=bool(told))
 
 
 def _number(replica_set: KubeObject) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -106,11 +106,10 @@ def _termination(state: KubeObject) -> Termination | None:
     )
 
 
-def of_living_pods(snapshot: Snapshot) -> Iterator[Container]:
-    """Yield the containers of all pods that are not finished."""
-    for pod in snapshot.members(PODS):
-        if not is_finished(pod):
-            yield from containers_of(pod)
+def of_living_pods(snapshot: Snapshot) -> Sequence[Container]:
+    """Return the containers of all pods that are not finished."""
+    living = (pod for pod in snapshot.members(PODS) if not is_finished(pod))
+    return snapshot.once("containers", lambda: tuple(item for pod in living for item in containers_of(pod)))
 
 
 def containers_of(pod: KubeObject) -> Iterator[Container]:

@@ -31,7 +31,7 @@ SUFFERING = frozenset(
 
 _READ_CHARS = 64_000
 _LINE = 2000
-_TROUBLE = re.compile(
+TROUBLE = re.compile(
     r"refused|ECONN|ETIMEDOUT|EHOSTUNREACH|ENOTFOUND|EAI_AGAIN|unreachable|unavailable|timed? ?out|no route to host|"
     r"no such host|not (?:be )?resolved?|name resolution|Name or service not known|UnknownHost|bad address|getaddrinfo|"
     r"(?:can ?not|can't|could not|couldn't|unable to|fail(?:ed|ure)? to|failed) (?:\w+ ){0,2}(?:connect|reach|resolve|"
@@ -76,7 +76,7 @@ class Dependencies:
                 continue
             workload = self._snapshot.workload_of(pod)
             for line in _lines(self._snapshot.logs[key]):
-                for ref in self._named(line, key.namespace) if _TROUBLE.search(line) else ():
+                for ref in self._named(line, key.namespace) if TROUBLE.search(line) else ():
                     if not self._is_behind(ref, [pod]):
                         said.setdefault(ref, {})[workload] = quote(evidence.log_source(key), line)
         return said
@@ -102,7 +102,7 @@ class Dependencies:
         failing = [(pod, container) for pod in pods for container in containers.containers_of(pod)]
         keys = dict.fromkeys(key for pod, container in failing for key in self._snapshot.logs_like(pod, container.name))
         for key in keys:
-            troubles = [line for line in _lines(self._snapshot.logs[key]) if _TROUBLE.search(line)]
+            troubles = [line for line in _lines(self._snapshot.logs[key]) if TROUBLE.search(line)]
             for line in troubles:
                 yield from self._named(line, key.namespace)
             if not all(map(_names_somebody, troubles)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from kubently.analyzers import callers, changes, common, rank, reasons, remedies
+from kubently.analyzers import aftermath, callers, changes, common, rank, reasons, remedies
 from kubently.analyzers.base import Analyzer, Condition, clean
 from kubently.analyzers.snapshot import Snapshot
 from kubently.schema.findings import Blind, Coverage, Finding, Severity
@@ -36,6 +36,9 @@ def diagnose(snapshot: Snapshot, analyzers: Sequence[Analyzer]) -> Report:
     # What came after a change counts only where nothing better explains it.
     if begun := tuple(common.after_changes(snapshot, ranked.findings)):
         found += [item.finding for item in begun]
+        ranked = rank.rank(snapshot, found, catalogue, (*shared, *begun))
+    if idle := aftermath.explained(snapshot, ranked.findings):
+        found = [item for item in found if item.id not in idle]
         ranked = rank.rank(snapshot, found, catalogue, (*shared, *begun))
     severities = {finding.id: finding.severity for finding in found}
     told = tuple(_told(snapshot, finding, severities[finding.id], ranked) for finding in ranked.findings)

@@ -71,6 +71,10 @@ def distrusts(snapshot: Snapshot, workload: ResourceRef) -> Evidence | None:
 
 
 def _last_line(snapshot: Snapshot, workload: ResourceRef, words: re.Pattern[str]) -> Evidence | None:
+    return snapshot.once((workload, words), lambda: _look_for(snapshot, workload, words))
+
+
+def _look_for(snapshot: Snapshot, workload: ResourceRef, words: re.Pattern[str]) -> Evidence | None:
     for pod in snapshot.pods_of(workload) if snapshot.logs else ():
         for container in containers.containers_of(pod):
             for key in snapshot.logs_like(pod, container.name):

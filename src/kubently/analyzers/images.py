@@ -12,6 +12,7 @@ from kubently.analyzers.containers import Container
 from kubently.analyzers.resources import SECRETS
 from kubently.analyzers.snapshot import Snapshot
 from kubently.kube import objects
+from kubently.kube.objects import KubeObject
 from kubently.schema.findings import Confidence, Evidence, Finding, ResourceRef, Severity
 
 NOT_FOUND = Condition(
@@ -26,7 +27,7 @@ UNAUTHORIZED = Condition(
     "The registry refuses the pull: credentials are missing or wrong, or the repository does not exist.",
     "Check imagePullSecrets of the pod and its service account, and the repository's name: registries hide private"
     " repositories behind the same answer.",
-    symptom_of=("pod/image-pull-secret-missing",),
+    symptom_of=("pod/image-pull-secret-missing", "cronjob/renewal-suspended"),
 )
 UNREACHABLE = Condition(
     "pod/image-registry-unreachable",
@@ -176,6 +177,14 @@ def _case(snapshot: Snapshot, container: Container) -> Iterator[Case]:
             f"get events -n {pod.namespace} --field-selector involvedObject.name={pod.name}",
         ),
     )
+
+
+def refused(snapshot: Snapshot) -> Iterator[tuple[KubeObject, Evidence]]:
+    """Yield the pods whose image a registry refuses, with its words."""
+    for container in containers.of_living_pods(snapshot):
+        said = _words(snapshot, container) if container.waiting_reason in _REASONS else ()
+        if said and (found := _classify(container.waiting_reason, said))[0] is UNAUTHORIZED:
+            yield container.pod, (*found[1], said[0])[0]
 
 
 def registry_of(image: str) -> ResourceRef:

@@ -6,6 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
 
 from kubently.analyzers.base import clean, quote
 from kubently.schema.findings import Evidence
@@ -13,6 +15,8 @@ from kubently.schema.findings import Evidence
 LIMIT = 4000
 """Characters of a log in one piece of evidence: a stack trace is quoted whole, as far as it fits."""
 
+_KEPT = 8
+"""Logs of which is remembered what was found: the pods of a workload share one, and are looked at in turn."""
 _READ_CHARS = 200_000
 _READ_LINES = 400
 _LINE = 500
@@ -21,6 +25,9 @@ _TRACE_LINES = 60
 """Of a longer trace the middle is left out: its beginning names the exception, its end where it began."""
 
 _TIME = re.compile(r"^\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?\]?\s{1,8}")
+_STAMP = re.compile(r"(\d{4})[-/](\d\d)[-/](\d\d)[T ](\d\d):(\d\d):(\d\d)(?:[.,]\d{1,9})?(Z|[+-]\d\d:?\d\d)?")
+_STAMP_WITHIN = 200
+_MESSAGE = re.compile(r"\"(?:msg|message|err|error)\"\s?:\s?\"((?:[^\"\\]|\\.){1,400})\"")
 _TRACEBACK = re.compile(r"^\s*Traceback \(most recent call last\):")
 _CHAINED = re.compile(r"^(?:During handling of the above|The above exception was)")
 _CAUSED_BY = re.compile(r"^\s*Caused by: ")
@@ -60,7 +67,7 @@ class _Entry:
     @property
     def template(self) -> str:
         """The same for entries that differ in times, numbers, addresses and quoted names only."""
-        return _VARIABLE.sub("#", _TIME.sub("", f"{self.head}\n{self.cause if len(self.lines) > 1 else ''}"))
+        return template_of(f"{self.head}\n{self.cause if len(self.lines) > 1 else ''}")
 
     @property
     def is_python(self) -> bool:
@@ -75,6 +82,7 @@ class _Entry:
         return _CAUSED_BY.sub("", deepest)
 
 
+@lru_cache(_KEPT)
 def cause_line(log: str) -> str:
     """Return the line that most likely says why the process ended, without its time; empty if none speaks of an error.
 
@@ -86,11 +94,35 @@ def cause_line(log: str) -> str:
     return without_time(entries[index].cause) if index is not None else ""
 
 
+def template_of(line: str) -> str:
+    """Return what is the same of lines that differ in times, numbers, addresses and quoted names only."""
+    return _VARIABLE.sub("#", _TIME.sub("", line))
+
+
 def without_time(line: str) -> str:
     """Return a line without the time that it begins with."""
     return _TIME.sub("", line.strip())
 
 
+def time_of(line: str) -> datetime | None:
+    """Return the time that a line tells, taken for UTC where it does not say, or None."""
+    match = _STAMP.search(line[:_STAMP_WITHIN])
+    if match is None:
+        return None
+    zone = "Z" if match[7] is None else match[7]
+    try:
+        return datetime.fromisoformat("{}-{}-{}T{}:{}:{}".format(*match.groups()[:6]) + zone)
+    except ValueError:
+        return None
+
+
+def message_of(line: str) -> str:
+    """Return what a line says without its time; of one that is JSON its message."""
+    found = [match[1] for match in _MESSAGE.finditer(line)]
+    return max(found, key=len, default="") or without_time(line)
+
+
+@lru_cache(_KEPT)
 def excerpt(log: str) -> str:
     """Return what `cause_line` is about, whole, and what was said after it; or else what was said last.
 
@@ -123,10 +155,11 @@ def _shown(entry: _Entry, count: int) -> str:
     return "\n".join((f"{lines[0]}{again}", *lines[1:]))
 
 
-def lines(log: str) -> list[str]:
+@lru_cache(_KEPT)
+def lines(log: str) -> tuple[str, ...]:
     """Return the last lines of a log, cleaned, without empty ones."""
     cleaned = (clean(line, limit=_LINE) for line in log[-_READ_CHARS:].splitlines()[-_READ_LINES:])
-    return [line for line in cleaned if line]
+    return tuple(line for line in cleaned if line)
 
 
 def _entries(lines: Sequence[str]) -> list[_Entry]:

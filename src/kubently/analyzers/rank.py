@@ -17,14 +17,18 @@ from functools import partial
 from kubently.analyzers import callers, containers
 from kubently.analyzers.base import Condition
 from kubently.analyzers.common import Common
+from kubently.analyzers.contention import CONTENDS
 from kubently.analyzers.dependencies import SUFFERING
 from kubently.analyzers.relations import Relations
+from kubently.analyzers.renewals import RENEWAL_SUSPENDED
 from kubently.analyzers.services import SCALED_TO_ZERO
 from kubently.analyzers.snapshot import Snapshot
+from kubently.analyzers.stale import ADDRESS_GONE
 from kubently.kube import objects
 from kubently.kube.objects import KubeObject
 from kubently.schema.findings import Finding, Severity
 
+_OF_ALL = callers.MISDIRECTED | {ADDRESS_GONE.code, CONTENDS.code, RENEWAL_SUSPENDED.code}
 _LONG = timedelta(days=1)
 _SLOWEST_RESTART = timedelta(minutes=5)
 """The kubelet's longest wait between two restarts."""
@@ -71,8 +75,8 @@ def _causes(
     """Map each finding to those that explain it directly."""
     by_object: dict[object, list[Finding]] = {}
     for finding in findings:
-        # Where somebody is sent in vain, all who are sent there are named.
-        told = finding.objects if finding.code in callers.MISDIRECTED else finding.objects[:1]
+        # Where somebody is sent in vain or finds no room, all who suffer by it are named.
+        told = finding.objects if finding.code in _OF_ALL else finding.objects[:1]
         for ref in told:
             by_object.setdefault(ref, []).append(finding)
     causes: dict[str, set[str]] = {}
@@ -81,6 +85,8 @@ def _causes(
         if finding.code in SUFFERING:
             missed = (other for ref in relations.missed_by(finding.objects[0]) for other in by_object.get(ref, ()))
             causes[finding.id] = {other.id for other in missed if _stops_service(other)}
+            crowded_out = (other for other in by_object[finding.objects[0]] if other.code == CONTENDS.code)
+            causes[finding.id].update(other.id for other in crowded_out)
         if condition is None or not condition.symptom_of:
             continue
         causes[finding.id] = causes.get(finding.id, set()) | {

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 
-from kubently.analyzers import callers, containers, destinations, environment, networkpolicies, paths, ports, services
+from kubently.analyzers import (
+    aftermath,
+    callers,
+    changes,
+    containers,
+    destinations,
+    environment,
+    networkpolicies,
+    paths,
+    ports,
+    services,
+)
 from kubently.analyzers.base import GRACE
 from kubently.analyzers.containers import Container
-from kubently.analyzers.resources import PODS
 from kubently.analyzers.snapshot import LogKey, Snapshot
 from kubently.kube import objects
+from kubently.kube.objects import KubeObject
 
 _NOW = timedelta(minutes=15)
 # What looks for faults that callers feel; it needs no logs for a first look.
@@ -24,38 +37,50 @@ _LOOKS = (
 )
 
 
-def logs_wanted(snapshot: Snapshot, *, limit: int) -> tuple[tuple[LogKey, ...], ...]:
-    """Return for at most *limit* containers the logs to read, the most telling first in each group.
+@dataclass(frozen=True, slots=True)
+class LogsWanted:
+    """The logs of one container."""
 
-    They are the containers that fail, and then those that call something at which, by the objects alone, something
-    looks wrong.
+    keys: tuple[LogKey, ...]
+    """The most telling first."""
+    since: timedelta | None = None
+    """How far back they are to be read, None for all: of what runs well only what it says now counts."""
+
+    @property
+    def since_seconds(self) -> int | None:
+        """The same, as the API server takes it."""
+        return None if self.since is None else math.ceil(self.since.total_seconds())
+
+
+def logs_wanted(snapshot: Snapshot, *, limit: int) -> tuple[LogsWanted, ...]:
+    """Return for at most *limit* containers the logs to read.
+
+    They are the containers that fail, then those that call something at which, by the objects alone, something looks
+    wrong, and last some that run well near what was changed lately.
     """
-    wanted: dict[tuple[object, str], tuple[LogKey, ...]] = {}
-    for pod in snapshot.members(PODS):
-        if containers.is_finished(pod):
-            continue
-        for container in containers.containers_of(pod):
-            runs = tuple(_runs(snapshot, container))
-            if runs:
-                keys = tuple(_key(container, previous=previous) for previous in runs)
-                wanted.setdefault((snapshot.workload_of(pod), container.name), keys)
-    found = [item for look in _LOOKS for item in look.run(snapshot)]
-    for pod in callers.of(snapshot, callers.suspects(found), callers.without_dns(found)):
-        if len(wanted) < limit:
+    wanted: dict[tuple[object, str], LogsWanted] = {}
+    for container in containers.of_living_pods(snapshot):
+        runs = tuple(_runs(snapshot, container))
+        if runs:
+            keys = tuple(_key(container, previous=previous) for previous in runs)
+            wanted.setdefault((snapshot.workload_of(container.pod), container.name), LogsWanted(keys))
+    if len(wanted) < limit:
+        for pod, since in _running(snapshot):
             for container in containers.containers_of(pod):
                 if container.is_running:
                     own = snapshot.workload_of(pod), container.name
-                    wanted.setdefault(own, (_key(container, previous=False),))
+                    wanted.setdefault(own, LogsWanted((_key(container, previous=False),), since))
     return tuple(wanted.values())[:limit]
 
 
-def since_seconds(snapshot: Snapshot, key: LogKey) -> int | None:
-    """Return how far back a log is to be read, or None: of a container that runs well only what it says now counts."""
-    pod = snapshot.get(PODS, key.namespace, key.pod)
-    for container in containers.containers_of(pod or {}):
-        if container.name == key.container and container.is_ready and container.last_termination is None:
-            return int(_NOW.total_seconds())
-    return None
+def _running(snapshot: Snapshot) -> Iterator[tuple[KubeObject, timedelta]]:
+    """Yield the ready pods whose logs may tell something, with how far back."""
+    found = [item for look in _LOOKS for item in look.run(snapshot)]
+    for pod in callers.of(snapshot, callers.suspects(found), callers.without_dns(found)):
+        yield pod, _NOW
+    # Whether something began with a change, only what was said before it can show.
+    before = changes.RECENT + _NOW
+    yield from ((pod, before) for pod in aftermath.pods_near_changes(snapshot))
 
 
 def _runs(snapshot: Snapshot, container: Container) -> Iterator[bool]:

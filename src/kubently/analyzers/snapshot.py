@@ -7,11 +7,11 @@ name, a namespace and a kind; everything below that may still have any shape.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from kubently.analyzers.events import Event, parse_event
 from kubently.analyzers.resources import EVENTS, PODS, RESOURCES, WORKLOADS, Resource, resource_of
@@ -19,6 +19,8 @@ from kubently.analyzers.writes import Writes
 from kubently.kube import objects
 from kubently.kube.objects import KubeObject
 from kubently.schema.findings import Blind, ResourceRef
+
+T = TypeVar("T")
 
 
 class _LabelIndex:
@@ -90,6 +92,13 @@ class Snapshot:
             if resource is not None and isinstance(member, Mapping):
                 found.setdefault(resource, []).append(member)
         return cls(found, read_at, logs or {}, gaps, None if namespaces is None else frozenset(namespaces))
+
+    def with_logs(self, logs: Mapping[LogKey, str], blind: Iterable[Blind]) -> Snapshot:
+        """Return the same with other logs, and another record of what could not be read."""
+        other = replace(self, logs=logs, blind=tuple(blind))
+        # What is known of the objects need not be worked out again.
+        other.__dict__.update({name: self.__dict__[name] for name in _OF_OBJECTS if name in self.__dict__})
+        return other
 
     # ---- objects
 
@@ -180,6 +189,17 @@ class Snapshot:
 
     # ---- indexes
 
+    def once(self, key: Hashable, work: Callable[[], T]) -> T:
+        """Return what *work* finds in this snapshot under *key*, which is worked out the first time only."""
+        if key not in self._done:
+            self._done[key] = work()
+        found: T = self._done[key]
+        return found
+
+    @cached_property
+    def _done(self) -> dict[Hashable, Any]:
+        return {}
+
     @cached_property
     def _writes(self) -> Writes:
         built_in = (resource for resource in self._lists if "." not in resource.group and resource is not EVENTS)
@@ -261,6 +281,19 @@ class Snapshot:
         return index
 
 
+_OF_OBJECTS = (
+    "_by_name",
+    "_by_namespace",
+    "_by_uid",
+    "_events",
+    "_lists",
+    "_pods_by_label",
+    "_pods_of",
+    "_workloads",
+    "_workloads_by_label",
+    "_writes",
+)
+"""The indexes in which there is nothing of logs."""
 _LONG_AGO = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 

@@ -7,7 +7,6 @@ broken nothing is concluded.
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import time
 from collections import Counter
@@ -190,7 +189,7 @@ class ClusterWatch:
         means = self._means
         snapshot = self.picture.snapshot(means.now())
         logs, unread = await self._logs.read(snapshot)
-        snapshot = dataclasses.replace(snapshot, logs=logs, blind=(*snapshot.blind, *self._unknown, *unread))
+        snapshot = snapshot.with_logs(logs, (*snapshot.blind, *self._unknown, *unread))
         report = await anyio.to_thread.run_sync(analyzers.diagnose, snapshot, means.analyzers, limiter=means.analysing)
         try:
             await self._remember(report)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import anyio
 import httpx
 
-from kubently.analyzers import LogKey, Snapshot, logs_wanted, since_seconds
+from kubently.analyzers import LogKey, Snapshot, logs_wanted
 from kubently.analyzers.resources import PODS
 from kubently.errors import KubentlyError
 from kubently.kube import objects
@@ -48,19 +48,20 @@ class Logs:
     async def read(self, snapshot: Snapshot) -> tuple[dict[LogKey, str], tuple[Blind, ...]]:
         """The logs that analyzers want of *snapshot*, and of which containers none could be read. Never fails."""
         groups = logs_wanted(snapshot, limit=LOG_CONTAINERS)
-        wanted = {key: _version(snapshot, key) for group in groups for key in group}
+        wanted = {key: _version(snapshot, key) for group in groups for key in group.keys}
+        since = {key: group.since_seconds for group in groups for key in group.keys}
         self._kept = {key: read for key, read in self._kept.items() if key in wanted}
         due = [(key, version) for key, version in wanted.items() if self._is_due(key, version)]
         slots = anyio.CapacityLimiter(PARALLEL)
         with anyio.move_on_after(TIMEOUT):
             async with anyio.create_task_group() as tasks:
                 for key, version in due:
-                    tasks.start_soon(self._read, key, version, since_seconds(snapshot, key), slots)
+                    tasks.start_soon(self._read, key, version, since[key], slots)
         texts = {key: read.text for key in wanted if (read := self._kept.get(key)) and read.text is not None}
         blind = tuple(
-            Blind(resource=_name(group[0]), reason=self._problem(group[0]))
+            Blind(resource=_name(group.keys[0]), reason=self._problem(group.keys[0]))
             for group in groups
-            if not any(key in texts for key in group)
+            if not any(key in texts for key in group.keys)
         )
         return texts, blind
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
-from functools import partial
 from typing import TypeVar
 
 import anyio
 import httpx
 
-from kubently.analyzers import Analyzer, LogKey, Resource, Snapshot, logs_wanted, since_seconds
+from kubently.analyzers import Analyzer, LogKey, LogsWanted, Resource, Snapshot, logs_wanted
 from kubently.errors import KubeError, KubentlyError
 from kubently.kube import objects
 from kubently.kube.partial import Partial
@@ -58,12 +57,15 @@ async def collect(
     """
     chosen = tuple(analyzers)
     collector = _Collector(client, namespaces, max_objects, log_lines, timeout)
+    bare = None
     with anyio.move_on_after(timeout):
         await collector.read_resources(_needed(chosen))
         if any(item.needs_logs for item in chosen):
-            await collector.read_logs(collector.snapshot(now))
+            bare = collector.snapshot(now)
+            await collector.read_logs(bare)
     collector.raise_if_unreachable()
-    return collector.snapshot(now)
+    whole = collector.snapshot(now)
+    return whole if bare is None else bare.with_logs(whole.logs, whole.blind)
 
 
 def _needed(analyzers: Sequence[Analyzer]) -> list[Resource]:
@@ -111,8 +113,8 @@ class _Collector:
     async def read_logs(self, snapshot: Snapshot) -> None:
         """Read the logs that analyzers want."""
         groups = logs_wanted(snapshot, limit=LOG_CONTAINERS)
-        self._unread.update(dict.fromkeys(_log_name(group[0]) for group in groups))
-        await self._side_by_side(partial(self._read_log, snapshot), groups)
+        self._unread.update(dict.fromkeys(_log_name(group.keys[0]) for group in groups))
+        await self._side_by_side(self._read_log, groups)
 
     def snapshot(self, now: datetime) -> Snapshot:
         """Return what was read so far."""
@@ -190,10 +192,10 @@ class _Collector:
         self._blind += [Blind(resource=str(resource), reason=f"namespace {n}: {reason}") for n, reason in gaps.items()]
         return Listing.joined(parts)
 
-    async def _read_log(self, snapshot: Snapshot, group: tuple[LogKey, ...]) -> None:
+    async def _read_log(self, group: LogsWanted) -> None:
         """Read the runs of one container; only if none can be read is that worth a word."""
         failure: KubentlyError | httpx.TransportError | None = None
-        for key in group:
+        for key in group.keys:
             try:
                 self._logs[key] = await self._client.logs(
                     key.namespace,
@@ -202,13 +204,13 @@ class _Collector:
                     previous=key.previous,
                     tail_lines=self._log_lines,
                     limit_bytes=LOG_BYTES,
-                    since_seconds=since_seconds(snapshot, key),
+                    since_seconds=group.since_seconds,
                 )
             except (KubentlyError, httpx.TransportError) as error:
                 failure = failure or error
-        name = _log_name(group[0])
+        name = _log_name(group.keys[0])
         self._unread.pop(name, None)
-        if failure is not None and not any(key in self._logs for key in group):
+        if failure is not None and not any(key in self._logs for key in group.keys):
             self._miss(name, failure)
 
     def _take(self, count: int) -> bool:

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from kubently.analyzers import LogKey, Snapshot, logs_wanted, since_seconds
+from kubently.analyzers import LogKey, LogsWanted, Snapshot, logs_wanted
 
 RUNNING = {"running": {"startedAt": "2026-03-02T09:00:00Z"}}
 ENDED = {"terminated": {"exitCode": 1, "reason": "Error"}}
@@ -22,7 +22,7 @@ def wanted(status: dict[str, Any], *, phase: str = "Running") -> list[bool]:
         "status": {"phase": phase, "containerStatuses": [{"name": "app", **status}]},
     }
     groups = logs_wanted(Snapshot.of([pod], read_at=datetime(2026, 3, 2, tzinfo=UTC)), limit=50)
-    keys = [key for group in groups for key in group]
+    keys = [key for group in groups for key in group.keys]
     assert all(key == LogKey("shop", "web-1", "app", key.previous) for key in keys)
     return [key.previous for key in keys]
 
@@ -70,15 +70,14 @@ def test_logs_of_ready_callers_are_wanted_where_a_service_leads_nowhere() -> Non
 
     groups = logs_wanted(Snapshot.of(members, read_at=datetime(2026, 3, 2, tzinfo=UTC)), limit=50)
 
-    assert groups == ((LogKey("shop", "web-1", "app", previous=False),),)
-    assert since_seconds(Snapshot.of(members, read_at=datetime(2026, 3, 2, tzinfo=UTC)), groups[0][0]) == 900
+    assert groups == (LogsWanted((LogKey("shop", "web-1", "app", previous=False),), timedelta(minutes=15)),)
+    assert groups[0].since_seconds == 900
 
 
 def test_all_of_the_log_of_a_container_that_failed_counts() -> None:
     status = {"containerStatuses": [{"name": "app", "ready": True, "state": RUNNING, "lastState": ENDED}]}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web-1", "namespace": "shop"}, "status": status}
-    snapshot = Snapshot.of([pod], read_at=datetime(2026, 3, 2, tzinfo=UTC))
 
-    assert since_seconds(snapshot, LogKey("shop", "web-1", "app", previous=False)) is None
-    assert since_seconds(snapshot, LogKey("shop", "web-1", "app", previous=True)) is None
-    assert since_seconds(snapshot, LogKey("shop", "gone", "app", previous=False)) is None
+    [group] = logs_wanted(Snapshot.of([pod], read_at=datetime(2026, 3, 2, tzinfo=UTC)), limit=50)
+
+    assert group.since_seconds is None
