@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
+import anyio.to_thread
 import httpx
 
 from kubently.analyzers import LogKey, Snapshot, logs_wanted
@@ -47,7 +49,7 @@ class Logs:
 
     async def read(self, snapshot: Snapshot) -> tuple[dict[LogKey, str], tuple[Blind, ...]]:
         """The logs that analyzers want of *snapshot*, and of which containers none could be read. Never fails."""
-        groups = logs_wanted(snapshot, limit=LOG_CONTAINERS)
+        groups = await anyio.to_thread.run_sync(partial(logs_wanted, snapshot, limit=LOG_CONTAINERS))
         wanted = {key: _version(snapshot, key) for group in groups for key in group.keys}
         since = {key: group.since_seconds for group in groups for key in group.keys}
         self._kept = {key: read for key, read in self._kept.items() if key in wanted}

@@ -7,8 +7,9 @@ raised as the transport raises them.
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -177,7 +178,9 @@ class KubeClient:
         self, path: str, query: Mapping[str, str | int | bool]
     ) -> tuple[dict[str, Any], httpx.Response]:
         async with self.stream(path, **query) as response:
-            document = parse(await _read(response, MAX_PAGE))
+            body = await _read(response, MAX_PAGE)
+            with _unhurried_collector():
+                document = parse(body)
             if document is None:
                 raise KubeError(f"the answer to GET {path} is not a JSON object")
             return document, response
@@ -231,6 +234,18 @@ def parse(body: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) else None
+
+
+@contextlib.contextmanager
+def _unhurried_collector() -> Iterator[None]:
+    """Look for garbage after a page was read, and not hundreds of times while its objects are made."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 _KEPT = ("manager", "operation", "apiVersion", "time", "subresource")

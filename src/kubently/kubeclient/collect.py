@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 import anyio
+import anyio.to_thread
 import httpx
 
 from kubently.analyzers import Analyzer, LogKey, LogsWanted, Resource, Snapshot, logs_wanted
@@ -112,7 +114,7 @@ class _Collector:
 
     async def read_logs(self, snapshot: Snapshot) -> None:
         """Read the logs that analyzers want."""
-        groups = logs_wanted(snapshot, limit=LOG_CONTAINERS)
+        groups = await anyio.to_thread.run_sync(partial(logs_wanted, snapshot, limit=LOG_CONTAINERS))
         self._unread.update(dict.fromkeys(_log_name(group.keys[0]) for group in groups))
         await self._side_by_side(self._read_log, groups)
 
