@@ -40,6 +40,13 @@ TROUBLE = re.compile(
     r"no address available|ServerSelection",
     re.IGNORECASE,
 )
+# What clients of several servers say if some of them are missing.
+_QUORUM = re.compile(
+    r"NOT_ENOUGH_REPLICAS|NotEnoughReplicas|LEADER_NOT_AVAILABLE|LeaderNotAvailable|NoReplicaOnline|no leader|"
+    r"(?:no|without|lost) (?:a )?quorum|NotPrimaryNoSecondaryOk|NoPrimary|CLUSTERDOWN|not enough (?:in-sync )?replicas|"
+    r"Unavailable shards|NoShardAvailable|cannot achieve consistency|UnavailableException",
+    re.IGNORECASE,
+)
 # A host as a log writes it: 10.96.0.12:5432, db.shop.svc, amqp://queue, host "db", lookup db on ..., db:5432.
 _WORD = re.compile(r"(?<![\w.-])[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?", re.IGNORECASE)
 _BEFORE_HOST = re.compile(
@@ -59,6 +66,7 @@ class Dependencies:
         self._snapshot = snapshot
         self._by_name = {(ref.namespace, ref.name): ref for ref in suspects}
         self._by_address: dict[str, ResourceRef] = {}
+        self._members = _members_down(snapshot)
         for service in snapshot.members(SERVICES):
             ref = objects.ref(service)
             if (ref.namespace, ref.name) not in self._by_name and not _is_unserved(snapshot, service):
@@ -83,7 +91,7 @@ class Dependencies:
 
     def missed_by(self, workload: ResourceRef) -> tuple[ResourceRef, ...]:
         """Return the Services that pods of *workload* fail for, as far as their words tell."""
-        if not self._by_name:
+        if not self._by_name and not self._members:
             return ()
         pods = [pod for pod in self._snapshot.pods_of(workload) if not containers.is_ready(pod)]
         found = dict.fromkeys((*self._said(pods), *self._awaited(pods)))
@@ -107,6 +115,8 @@ class Dependencies:
                 yield from self._named(line, key.namespace)
             if not all(map(_names_somebody, troubles)):
                 yield from self._configured(key)
+            if any(map(_QUORUM.search, _lines(self._snapshot.logs[key]))):
+                yield from self._thinned_out(key)
 
     def _named(self, line: str, own: str) -> Iterator[ResourceRef]:
         for word in _WORD.finditer(line):
@@ -120,6 +130,16 @@ class Dependencies:
         for address in addresses.addresses_of(self._snapshot, pod or {}):
             if (address.service.namespace, address.service.name) in self._by_name:
                 yield address.service
+
+    def _thinned_out(self, key: LogKey) -> Iterator[ResourceRef]:
+        """The Services that a pod is told of and that have lost some of their members."""
+        pod = self._snapshot.get(PODS, key.namespace, key.pod)
+        for address in addresses.addresses_of(self._snapshot, pod or {}):
+            ref = address.service
+            selector = objects.at(self._snapshot.find(ref), "spec", "selector")
+            behind = self._snapshot.select_pods(ref.namespace, selector)
+            if any((ref.namespace, objects.name(member)) in self._members for member in behind):
+                yield ref
 
     def _awaited(self, pods: Sequence[KubeObject]) -> Iterator[ResourceRef]:
         """The Services that the commands of working init containers name."""
@@ -142,7 +162,25 @@ class Dependencies:
             namespace, tail = (rest[0], rest[1:]) if rest else (own, [])
             if (namespace, name) in self._by_name and (not tail or tail[0] == "svc"):
                 return self._by_name[namespace, name]
-        return None
+        return self._governing(labels, own)
+
+    def _governing(self, labels: Sequence[str], own: str) -> ResourceRef | None:
+        """The Service in the name of a member that is down: db-2.db, db-2.db.shop.svc."""
+        namespace = labels[2] if len(labels) > 2 else own
+        if len(labels) < 2 or (namespace, labels[0]) not in self._members:
+            return None
+        ref = ResourceRef(kind=SERVICES.kind, namespace=namespace, name=labels[1])
+        return ref if self._snapshot.find(ref) is not None else None
+
+
+def _members_down(snapshot: Snapshot) -> frozenset[tuple[str, str]]:
+    """The pods of StatefulSets that are not ready, by namespace and name: clients know them one by one."""
+    return frozenset(
+        (objects.namespace(pod), objects.name(pod))
+        for pod in snapshot.members(PODS)
+        if (owner := objects.controller(pod)) is not None and owner.kind == "StatefulSet"
+        if not containers.is_ready(pod)
+    )
 
 
 def _lines(log: str) -> list[str]:

@@ -33,7 +33,7 @@ SERVICE_MISSING = Condition(
     Severity.RISK,
     "A workload is told the address of a Service that does not exist, by a variable, an argument or a ConfigMap.",
     "Correct the name, or create the Service.",
-    symptom_of=("dns/server-down", "dns/corefile-refuses", "networkpolicy/no-dns", "pod/no-dns"),
+    symptom_of=("dns/server-down", "dns/corefile-refuses", "dns/upstream-fails", "networkpolicy/no-dns", "pod/no-dns"),
     confidence=Confidence.LIKELY,
 )
 PORT_MISSING = Condition(

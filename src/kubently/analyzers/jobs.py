@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from decimal import Decimal
 
 from kubently.analyzers import cases, containers, loglines
 from kubently.analyzers.base import Analyzer, Condition, analyzer, clean, finding, quote
 from kubently.analyzers.containers import Container
 from kubently.analyzers.evidence import log_source
-from kubently.analyzers.resources import CRON_JOBS, EVENTS, JOBS, PODS
+from kubently.analyzers.resources import CRON_JOBS, EVENTS, JOBS, PODS, RESOURCE_QUOTAS
 from kubently.analyzers.snapshot import Snapshot
 from kubently.kube import objects
 from kubently.kube.objects import KubeObject
@@ -41,6 +42,12 @@ BLOCKED = Condition(
     "See what the running Job waits for; give it an activeDeadlineSeconds.",
     symptom_of=("job/kept-by-sidecar",),
 )
+PILES_UP = Condition(
+    "cronjob/piles-up",
+    Severity.RISK,
+    "Many Jobs of the CronJob run at once: it starts new ones before the old ones end.",
+    "Set concurrencyPolicy to Forbid or Replace, run it less often, or give its Jobs an activeDeadlineSeconds.",
+)
 KEPT_BY_SIDECAR = Condition(
     "job/kept-by-sidecar",
     Severity.DEGRADED,
@@ -48,6 +55,10 @@ KEPT_BY_SIDECAR = Condition(
     "Make the other an init container with restartPolicy Always, which ends with the pod, or have it end by itself.",
 )
 
+_OF_PODS = ("pods", "count/pods", "cpu", "memory", "requests.", "limits.", "count/jobs")
+_NEARLY = Decimal("0.95")
+_MANY = 5
+"""Jobs of one CronJob at once that no schedule wants."""
 _DAY = timedelta(days=1)
 _HOUR = timedelta(hours=1)
 _PATIENCE = timedelta(minutes=5)
@@ -87,7 +98,11 @@ def unfinished_jobs(snapshot: Snapshot) -> Iterator[Finding]:
             yield _kept(snapshot, pod, owner.name, ended[0], running[0])
 
 
-@analyzer("cron-jobs", needs=(CRON_JOBS, JOBS, EVENTS), conditions=(SUSPENDED, NOT_SCHEDULED, BLOCKED))
+@analyzer(
+    "cron-jobs",
+    needs=(CRON_JOBS, JOBS, EVENTS, RESOURCE_QUOTAS),
+    conditions=(SUSPENDED, NOT_SCHEDULED, BLOCKED, PILES_UP),
+)
 def cron_jobs(snapshot: Snapshot) -> Iterator[Finding]:
     """Report CronJobs that make no Jobs."""
     for member in snapshot.members(CRON_JOBS):
@@ -100,6 +115,7 @@ def cron_jobs(snapshot: Snapshot) -> Iterator[Finding]:
         else:
             yield from _unscheduled(snapshot, member)
             yield from _blocked(snapshot, member)
+            yield from _piles_up(snapshot, member)
 
 
 def _kept(snapshot: Snapshot, pod: KubeObject, name: str, ended: Container, running: Container) -> Finding:
@@ -208,6 +224,52 @@ def _blocked(snapshot: Snapshot, member: KubeObject) -> Iterator[Finding]:
         ),
         next_checks=(f"describe job {running.name} -n {running.namespace}",),
     )
+
+
+def _piles_up(snapshot: Snapshot, member: KubeObject) -> Iterator[Finding]:
+    ref = objects.ref(member)
+    running = [
+        job
+        for job in snapshot.members(JOBS, ref.namespace)
+        if (owner := objects.controller(job)) is not None
+        and (owner.kind, owner.name) == (ref.kind, ref.name)
+        and not any(item.is_true and item.type in ("Complete", "Failed") for item in objects.conditions(job))
+    ]
+    policy = objects.text(member, "spec", "concurrencyPolicy", default="Allow")
+    if policy != "Allow" or len(running) < _MANY:
+        return
+    oldest = objects.ref(min(running, key=lambda job: objects.text(job, "metadata", "creationTimestamp")))
+    schedule = objects.text(member, "spec", "schedule")
+    quotas = [quota for quota in snapshot.members(RESOURCE_QUOTAS, ref.namespace) if _is_full(quota)]
+    filled = f", and they fill {cases.display(objects.ref(quotas[0]))}" if quotas else ""
+    yield finding(
+        PILES_UP,
+        title=f"{cases.display(ref)} has {len(running)} Jobs at once: its schedule {schedule} starts more before they "
+        f"end{filled}",
+        objects=(ref, *map(objects.ref, quotas)),
+        evidence=(
+            quote(f"{cases.display(ref)} spec", f"concurrencyPolicy {policy}, schedule {schedule}"),
+            quote(f"jobs of {cases.display(ref)}", f"{len(running)} that have not ended"),
+            quote(f"{cases.display(oldest)}", "the oldest of them"),
+            *(quote(f"{cases.display(objects.ref(quota))} status", _use(quota)) for quota in quotas[:1]),
+        ),
+        next_checks=(f"get jobs -n {ref.namespace}", f"describe cronjob {ref.name} -n {ref.namespace}"),
+        severity=Severity.DEGRADED if quotas else None,
+    )
+
+
+def _use(quota: KubeObject) -> str:
+    hard, used = (objects.string_map(quota, "status", field) for field in ("hard", "used"))
+    return ", ".join(f"{name} {used.get(name, '0')} of {most}" for name, most in sorted(hard.items())[:10])
+
+
+def _is_full(quota: KubeObject) -> bool:
+    """Say whether a quota of what Jobs' pods use is reached, or nearly."""
+    for name in objects.string_map(quota, "status", "hard"):
+        most, used = objects.quantity(quota, "status", "hard", name), objects.quantity(quota, "status", "used", name)
+        if name.startswith(_OF_PODS) and most and used is not None and used >= most * _NEARLY:
+            return True
+    return False
 
 
 ANALYZERS: tuple[Analyzer, ...] = (jobs, unfinished_jobs, cron_jobs)

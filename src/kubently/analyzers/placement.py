@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from kubently.kube import objects
 from kubently.kube.objects import KubeObject
 
+_ZONE = "topology.kubernetes.io/zone"
 _KEEP_OFF = ("NoSchedule", "NoExecute")
 _KNOWN = frozenset({"In", "NotIn", "Exists", "DoesNotExist"})
 
@@ -20,9 +21,23 @@ def is_selected(node: KubeObject, pod: KubeObject) -> bool:
     return _is_admitted(node, objects.mappings(pod, "spec", "affinity", "nodeAffinity", required, "nodeSelectorTerms"))
 
 
+def takes(node: KubeObject, pod: KubeObject) -> bool:
+    """Say whether selector, required affinity and taints let a pod on a node."""
+    return is_selected(node, pod) and not any(untolerated(node, pod))
+
+
 def reaches(volume: KubeObject, node: KubeObject) -> bool:
-    """Say whether a PersistentVolume can be used on a node; what cannot be judged here can."""
-    return _is_admitted(node, objects.mappings(volume, "spec", "nodeAffinity", "required", "nodeSelectorTerms"))
+    """Say whether a PersistentVolume can be used on a node; what cannot be judged here can.
+
+    A zone that a driver tells under a name of its own is taken for the node's, where the node does not tell that name.
+    """
+    terms, labels = (
+        objects.mappings(volume, "spec", "nodeAffinity", "required", "nodeSelectorTerms"),
+        objects.labels(node),
+    )
+    keys = {objects.text(item, "key") for term in terms for item in objects.mappings(term, "matchExpressions")}
+    zones = {key: labels[_ZONE] for key in keys if key.endswith("/zone") and _ZONE in labels}
+    return not terms or any(_admits(term, {**zones, **labels}) for term in terms)
 
 
 def _is_admitted(node: KubeObject, terms: list[KubeObject]) -> bool:

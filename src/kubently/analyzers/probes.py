@@ -37,6 +37,7 @@ READINESS_FAILS = Condition(
         "pod/no-dns",
         "dns/server-down",
         "dns/corefile-refuses",
+        "dns/upstream-fails",
         "certificate/not-ready",
         "certificate/ends-soon",
         *complaints.CODES,

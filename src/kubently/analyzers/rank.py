@@ -19,16 +19,32 @@ from kubently.analyzers.base import Condition
 from kubently.analyzers.common import Common
 from kubently.analyzers.contention import CONTENDS
 from kubently.analyzers.dependencies import SUFFERING
+from kubently.analyzers.jobs import PILES_UP
 from kubently.analyzers.relations import Relations
 from kubently.analyzers.renewals import RENEWAL_SUSPENDED
 from kubently.analyzers.services import SCALED_TO_ZERO
+from kubently.analyzers.sidecars import INJECTION_LOST
 from kubently.analyzers.snapshot import Snapshot
+from kubently.analyzers.split import PODS_FAIL_HERE
 from kubently.analyzers.stale import ADDRESS_GONE
+from kubently.analyzers.stranded import BOUND_TOO_EARLY, TAINT_STRANDS
 from kubently.kube import objects
 from kubently.kube.objects import KubeObject
 from kubently.schema.findings import Finding, Severity
 
-_OF_ALL = callers.MISDIRECTED | {ADDRESS_GONE.code, CONTENDS.code, RENEWAL_SUSPENDED.code}
+_OF_ALL = callers.MISDIRECTED | {
+    ADDRESS_GONE.code,
+    BOUND_TOO_EARLY.code,
+    CONTENDS.code,
+    INJECTION_LOST.code,
+    PILES_UP.code,
+    PODS_FAIL_HERE.code,
+    RENEWAL_SUSPENDED.code,
+    TAINT_STRANDS.code,
+}
+"""Conditions that name all whom they make suffer, or what those lack."""
+_OF_SUFFERERS = frozenset({CONTENDS.code, INJECTION_LOST.code, PODS_FAIL_HERE.code})
+"""Conditions that name whom they make suffer."""
 _LONG = timedelta(days=1)
 _SLOWEST_RESTART = timedelta(minutes=5)
 """The kubelet's longest wait between two restarts."""
@@ -75,7 +91,6 @@ def _causes(
     """Map each finding to those that explain it directly."""
     by_object: dict[object, list[Finding]] = {}
     for finding in findings:
-        # Where somebody is sent in vain or finds no room, all who suffer by it are named.
         told = finding.objects if finding.code in _OF_ALL else finding.objects[:1]
         for ref in told:
             by_object.setdefault(ref, []).append(finding)
@@ -85,8 +100,8 @@ def _causes(
         if finding.code in SUFFERING:
             missed = (other for ref in relations.missed_by(finding.objects[0]) for other in by_object.get(ref, ()))
             causes[finding.id] = {other.id for other in missed if _stops_service(other)}
-            crowded_out = (other for other in by_object[finding.objects[0]] if other.code == CONTENDS.code)
-            causes[finding.id].update(other.id for other in crowded_out)
+            named = (other for other in by_object[finding.objects[0]] if _makes_suffer(other))
+            causes[finding.id].update(other.id for other in named)
         if condition is None or not condition.symptom_of:
             continue
         causes[finding.id] = causes.get(finding.id, set()) | {
@@ -106,6 +121,10 @@ def _explains(cause: Finding, symptom: Condition) -> bool:
 def _stops_service(cause: Finding) -> bool:
     """Say whether a finding about a Service or what is behind it may be why nobody is served."""
     return cause.severity.rank <= Severity.DEGRADED.rank or cause.code == SCALED_TO_ZERO.code
+
+
+def _makes_suffer(cause: Finding) -> bool:
+    return cause.code in _OF_SUFFERERS and cause.severity.rank <= Severity.DEGRADED.rank
 
 
 def _names(patterns: Sequence[str], code: str) -> bool:

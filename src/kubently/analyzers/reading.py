@@ -13,11 +13,13 @@ from kubently.analyzers import (
     changes,
     containers,
     destinations,
+    dns,
     environment,
     networkpolicies,
     paths,
     ports,
     services,
+    split,
 )
 from kubently.analyzers.base import GRACE
 from kubently.analyzers.containers import Container
@@ -65,7 +67,7 @@ def logs_wanted(snapshot: Snapshot, *, limit: int) -> tuple[LogsWanted, ...]:
             keys = tuple(_key(container, previous=previous) for previous in runs)
             wanted.setdefault((snapshot.workload_of(container.pod), container.name), LogsWanted(keys))
     if len(wanted) < limit:
-        for pod, since in _running(snapshot):
+        for pod, since in _running(snapshot, something_fails=bool(wanted)):
             for container in containers.containers_of(pod):
                 if container.is_running:
                     own = snapshot.workload_of(pod), container.name
@@ -73,8 +75,11 @@ def logs_wanted(snapshot: Snapshot, *, limit: int) -> tuple[LogsWanted, ...]:
     return tuple(wanted.values())[:limit]
 
 
-def _running(snapshot: Snapshot) -> Iterator[tuple[KubeObject, timedelta]]:
+def _running(snapshot: Snapshot, *, something_fails: bool) -> Iterator[tuple[KubeObject, timedelta]]:
     """Yield the ready pods whose logs may tell something, with how far back."""
+    if something_fails:
+        yield from ((pod, _NOW) for pod in dns.ready_pods(snapshot))
+        yield from ((pod, _NOW) for pod in split.pods_of_system(snapshot))
     found = [item for look in _LOOKS for item in look.run(snapshot)]
     for pod in callers.of(snapshot, callers.suspects(found), callers.without_dns(found)):
         yield pod, _NOW

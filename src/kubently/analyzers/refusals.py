@@ -30,6 +30,7 @@ QUOTA_EXCEEDED = Condition(
     Severity.DEGRADED,
     "A ResourceQuota of the namespace does not allow another pod or claim.",
     "Raise the quota, lower the requests, or remove what is not needed.",
+    symptom_of=("cronjob/piles-up",),
 )
 QUOTA_NEEDS_RESOURCES = Condition(
     "workload/quota-needs-resources",

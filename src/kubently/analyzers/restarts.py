@@ -33,6 +33,7 @@ CRASH_LOOP = Condition(
         "pod/no-dns",
         "dns/server-down",
         "dns/corefile-refuses",
+        "dns/upstream-fails",
         "rbac/forbidden",
         "certificate/not-ready",
         "certificate/ends-soon",

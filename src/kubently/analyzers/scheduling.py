@@ -23,7 +23,7 @@ UNSCHEDULABLE = Condition(
     "No node satisfies what the pod asks for.",
     "Lower the request, add nodes, or correct selector, affinity, tolerations or spread; the finding counts the nodes"
     " for each constraint.",
-    symptom_of=("pod/preempted", "pvc/node-gone"),
+    symptom_of=("pod/preempted", "pvc/node-gone", "node/taint-strands-volume", "storageclass/bound-too-early"),
 )
 CLAIM_MISSING = Condition(
     "pod/claim-missing",

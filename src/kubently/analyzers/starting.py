@@ -63,6 +63,7 @@ INIT_WAITS = Condition(
         "pod/no-dns",
         "dns/server-down",
         "dns/corefile-refuses",
+        "dns/upstream-fails",
         *complaints.CODES,
     ),
     confidence=Confidence.LIKELY,

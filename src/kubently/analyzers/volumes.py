@@ -105,7 +105,7 @@ def volume_nodes(snapshot: Snapshot) -> Iterator[Finding]:
     """Report claims whose volumes no node can use any more."""
     if not snapshot.is_complete(NODES):
         return
-    for ref, pods in _homeless(snapshot).items():
+    for ref, pods in homeless(snapshot).items():
         claim = snapshot.find(ref) or {}
         volume = snapshot.get(PERSISTENT_VOLUMES, "", objects.text(claim, "spec", "volumeName"))
         if volume is None or "nodeAffinity" not in objects.mapping(volume, "spec"):
@@ -113,12 +113,12 @@ def volume_nodes(snapshot: Snapshot) -> Iterator[Finding]:
         nodes = [node for node in snapshot.members(NODES) if placement.reaches(volume, node)]
         # A zone that no node at all tells is not the volume's fault.
         known = {key for node in snapshot.members(NODES) for key in objects.labels(node)}
-        if known.issuperset(_keys(volume)) and not any(map(_takes_pods, nodes)):
+        if known.issuperset(_keys(volume)) and not any(map(takes_pods, nodes)):
             yield _node_gone(snapshot, ref, volume, nodes, pods)
 
 
-def _homeless(snapshot: Snapshot) -> dict[ResourceRef, list[KubeObject]]:
-    """The pods without a node, by the claims that they mount."""
+def homeless(snapshot: Snapshot) -> dict[ResourceRef, list[KubeObject]]:
+    """Return the pods without a node, by the claims that they mount."""
     found: dict[ResourceRef, list[KubeObject]] = {}
     for pod in snapshot.members(PODS):
         if objects.text(pod, "spec", "nodeName") or containers.is_finished(pod):
@@ -129,7 +129,8 @@ def _homeless(snapshot: Snapshot) -> dict[ResourceRef, list[KubeObject]]:
     return found
 
 
-def _takes_pods(node: KubeObject) -> bool:
+def takes_pods(node: KubeObject) -> bool:
+    """Say whether a node is ready and not cordoned."""
     ready = objects.condition(node, "Ready")
     return ready is not None and ready.is_true and not objects.flag(node, "spec", "unschedulable")
 
@@ -137,6 +138,11 @@ def _takes_pods(node: KubeObject) -> bool:
 def _expressions(volume: KubeObject) -> list[KubeObject]:
     terms = objects.mappings(volume, "spec", "nodeAffinity", "required", "nodeSelectorTerms")
     return [item for term in terms[:5] for item in objects.mappings(term, "matchExpressions")[:5]]
+
+
+def wanted_of(volume: KubeObject) -> str:
+    """Return in words on which nodes a volume can be used."""
+    return "; ".join(map(_expression, _expressions(volume)))
 
 
 def _keys(volume: KubeObject) -> set[str]:
@@ -153,7 +159,7 @@ def _node_gone(
 ) -> Finding:
     bound = objects.ref(volume)
     wanted = _expressions(volume)
-    told = "; ".join(_expression(item) for item in wanted)
+    told = wanted_of(volume)
     named = [value for item in wanted for value in objects.strings(item, "values")[:5] if is_name(value)]
     what = "that take no pods now" if nodes else "that do not exist"
     where = f"can only be used on nodes {what}: {clean(told, limit=160)}"
