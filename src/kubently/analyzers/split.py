@@ -23,7 +23,14 @@ PODS_FAIL_HERE = Condition(
     Severity.DEGRADED,
     "Pods of several workloads fail on some nodes, and pods like them run on others.",
     "Cordon these nodes; compare their kernel, system, network plug-in and proxy with the others'.",
-    symptom_of=("node/not-ready", "node/pressure", "node/network-unavailable"),
+    symptom_of=(
+        "node/not-ready",
+        "node/pressure",
+        "node/network-unavailable",
+        "pod/image-registry-unreachable",
+        "pod/sandbox-failed",
+        "pod/starves-node",
+    ),
     confidence=Confidence.LIKELY,
 )
 

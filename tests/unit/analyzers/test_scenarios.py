@@ -27,6 +27,7 @@ WITHOUT_SCENARIO: dict[str, str] = {}
 WIDER_THAN_A_NAMESPACE = {
     "broker-tells-a-missing-service": "the missing Service would be in another namespace",
     "dns-corefile-answers-no": "who suffers from it is in another namespace",
+    "dns-upstream-does-not-answer": "who suffers from it is in another namespace",
     "service-made-anew": "who still sends to where it was is in another namespace",
     "pull-secret-is-not-renewed": "what it keeps from being renewed is in another namespace",
 }
