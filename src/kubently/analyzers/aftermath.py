@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import chain, islice
 from operator import itemgetter
 
@@ -54,7 +54,6 @@ _OF_ONE, _LOOKED_AT = 100, 500
 _FAR = 2
 _ENOUGH = 3
 """Errors that a program logs now and then are no news."""
-_NOW = timedelta(minutes=15)
 _SHOWN = 3
 _NAME_CHARS = 4
 _ERROR = re.compile(
@@ -221,7 +220,7 @@ def _errors_of(snapshot: Snapshot, pod: KubeObject) -> _Errors | None:
         told = [(loglines.time_of(line), line) for line in loglines.lines(snapshot.logs[key])]
         wrong = [(at, line) for at, line in told if _ERROR.search(line)]
         counts = Counter(loglines.template_of(line) for _, line in wrong)
-        now = [line for at, line in wrong if at is None or snapshot.age(at) <= _NOW]
+        now = [line for _, line in wrong if loglines.is_of_now(snapshot, line)]
         often = [line for line in now if counts[loglines.template_of(line)] >= _ENOUGH]
         if not often:
             continue

@@ -29,6 +29,7 @@ CONTENDS = Condition(
 )
 
 _SHOWN = 3
+_ENOUGH = 3
 _CONTENTION = re.compile(
     r"too many (?:clients|connections)|remaining connection slots|max(?:imum)? number of (?:clients|connections)|"
     r"(?:connection|client) limit (?:\w+ )?(?:exceeded|reached)|lock ?(?:wait )?timeout|LockNotAvailable|"
@@ -47,6 +48,8 @@ class _Complaint:
     line: str
     """The newest."""
     first_at: datetime | None
+    is_pressing: bool
+    """Whether it is more than a busy server's ordinary day."""
 
 
 @analyzer("contention", needs=(*cases.NEEDS, *recent.NEEDS), conditions=(CONTENDS,), needs_logs=True)
@@ -62,6 +65,8 @@ def contention(snapshot: Snapshot) -> Iterator[Finding]:
             groups.setdefault(shared, []).append(complaint)
     told: dict[ResourceRef, Finding] = {}
     for shared, members in groups.items():
+        if not any(item.is_pressing for item in members):
+            continue
         found = _suspect(snapshot, shared, members, changed.values())
         if found is not None:
             told.setdefault(found.objects[0], found)
@@ -74,7 +79,15 @@ def _complaints(snapshot: Snapshot) -> Iterator[_Complaint]:
         lines = [line for line in loglines.lines(snapshot.logs[key]) if _CONTENTION.search(line)] if pod else []
         if pod is not None and lines:
             first_at = next((at for line in lines if (at := loglines.time_of(line)) is not None), None)
-            yield _Complaint(pod, snapshot.workload_of(pod), key, lines[-1], first_at)
+            pressing = _is_pressing(snapshot, pod, lines)
+            yield _Complaint(pod, snapshot.workload_of(pod), key, lines[-1], first_at, pressing)
+
+
+def _is_pressing(snapshot: Snapshot, pod: KubeObject, lines: Sequence[str]) -> bool:
+    """Say whether it is said now and often, or by who is not ready."""
+    if not containers.is_ready(pod):
+        return True
+    return len(lines) >= _ENOUGH and loglines.is_of_now(snapshot, lines[-1])
 
 
 def _shared_by(pod: KubeObject, snapshot: Snapshot) -> list[ResourceRef]:
@@ -123,7 +136,7 @@ def _suspect(
     if not theirs:
         return None
     last = max(theirs, key=lambda item: (item.at, str(item.ref)))
-    return _finding(last, parts[last.ref], shared, members)
+    return _finding(last, parts[last.ref], shared, [item for item in members if item.is_pressing])
 
 
 def _finding(change: Recent, client: ResourceRef, shared: ResourceRef, members: Sequence[_Complaint]) -> Finding:

@@ -6,14 +6,18 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 
 from kubently.analyzers.base import clean, quote
+from kubently.analyzers.snapshot import Snapshot
 from kubently.schema.findings import Evidence
 
 LIMIT = 4000
 """Characters of a log in one piece of evidence: a stack trace is quoted whole, as far as it fits."""
+
+NOW = timedelta(minutes=15)
+"""How far back what a program says that runs well is about now."""
 
 _KEPT = 8
 """Logs of which is remembered what was found: the pods of a workload share one, and are looked at in turn."""
@@ -114,6 +118,12 @@ def time_of(line: str) -> datetime | None:
         return datetime.fromisoformat("{}-{}-{}T{}:{}:{}".format(*match.groups()[:6]) + zone)
     except ValueError:
         return None
+
+
+def is_of_now(snapshot: Snapshot, line: str) -> bool:
+    """Say whether a line was said within `NOW`, as far as it tells its time."""
+    at = time_of(line)
+    return at is None or snapshot.age(at) <= NOW
 
 
 def message_of(line: str) -> str:

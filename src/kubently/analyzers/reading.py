@@ -15,6 +15,7 @@ from kubently.analyzers import (
     destinations,
     dns,
     environment,
+    loglines,
     networkpolicies,
     paths,
     ports,
@@ -27,7 +28,6 @@ from kubently.analyzers.snapshot import LogKey, Snapshot
 from kubently.kube import objects
 from kubently.kube.objects import KubeObject
 
-_NOW = timedelta(minutes=15)
 # What looks for faults that callers feel; it needs no logs for a first look.
 _LOOKS = (
     *services.ANALYZERS,
@@ -78,13 +78,13 @@ def logs_wanted(snapshot: Snapshot, *, limit: int) -> tuple[LogsWanted, ...]:
 def _running(snapshot: Snapshot, *, something_fails: bool) -> Iterator[tuple[KubeObject, timedelta]]:
     """Yield the ready pods whose logs may tell something, with how far back."""
     if something_fails:
-        yield from ((pod, _NOW) for pod in dns.ready_pods(snapshot))
-        yield from ((pod, _NOW) for pod in split.pods_of_system(snapshot))
+        yield from ((pod, loglines.NOW) for pod in dns.ready_pods(snapshot))
+        yield from ((pod, loglines.NOW) for pod in split.pods_of_system(snapshot))
     found = [item for look in _LOOKS for item in look.run(snapshot)]
     for pod in callers.of(snapshot, callers.suspects(found), callers.without_dns(found)):
-        yield pod, _NOW
+        yield pod, loglines.NOW
     # Whether something began with a change, only what was said before it can show.
-    before = changes.RECENT + _NOW
+    before = changes.RECENT + loglines.NOW
     yield from ((pod, before) for pod in aftermath.pods_near_changes(snapshot))
 
 

@@ -20,9 +20,13 @@ INJECTION_LOST = Condition(
     confidence=Confidence.LIKELY,
 )
 
-_SIDECARS = {"istio-proxy": ("istio-injection", "istio.io/rev"), "linkerd-proxy": ("linkerd.io/inject",)}
+_SIDECARS = {
+    "istio-proxy": ("istio-injection", "istio.io/rev", "istio.io/dataplane-mode"),
+    "linkerd-proxy": ("linkerd.io/inject",),
+}
 """Names of sidecars, and the labels or annotations of a namespace that ask for them."""
-_REFUSALS = ("sidecar.istio.io/inject", "linkerd.io/inject")
+_OWN_WISH = ("sidecar.istio.io/inject", "linkerd.io/inject")
+"""By which a pod asks for one, or for none."""
 _NOT = ("false", "disabled")
 
 
@@ -33,16 +37,26 @@ def sidecars(snapshot: Snapshot) -> Iterator[Finding]:
         pods = [pod for pod in snapshot.members(PODS, objects.name(namespace)) if not containers.is_finished(pod)]
         for sidecar, asked in _SIDECARS.items():
             having = [pod for pod in pods if sidecar in _names(pod)]
-            if not having or any(_asks(namespace, key) for key in asked):
+            injected = [pod for pod in having if _was_injected(snapshot, pod, sidecar)]
+            if not injected or any(_asks(namespace, key) for key in asked):
                 continue
-            last = max(map(_made, having))
+            last = max(map(_made, injected))
             lacking = [pod for pod in pods if pod not in having and _made(pod) > last and not _refuses(pod)]
             if lacking:
-                yield _finding(snapshot, namespace, sidecar, having, lacking)
+                yield _finding(snapshot, namespace, sidecar, injected, lacking)
 
 
 def _names(pod: KubeObject) -> set[str]:
     return {objects.text(item, "name") for item in objects.all_containers(pod)}
+
+
+def _was_injected(snapshot: Snapshot, pod: KubeObject, sidecar: str) -> bool:
+    """Say whether a pod has a sidecar that neither its template has nor it asks for itself."""
+    owner = objects.controller(pod)
+    above = snapshot.by_uid(owner.uid) if owner is not None and owner.uid else None
+    if above is None or any(objects.labels(pod).get(key) or objects.annotation(pod, key) for key in _OWN_WISH):
+        return False
+    return sidecar not in _names(above)
 
 
 def _asks(namespace: KubeObject, key: str) -> bool:
@@ -55,7 +69,7 @@ def _made(pod: KubeObject) -> str:
 
 
 def _refuses(pod: KubeObject) -> bool:
-    told = (objects.labels(pod).get(key) or objects.annotation(pod, key) for key in _REFUSALS)
+    told = (objects.labels(pod).get(key) or objects.annotation(pod, key) for key in _OWN_WISH)
     return objects.flag(pod, "spec", "hostNetwork") or any(value in _NOT for value in told)
 
 

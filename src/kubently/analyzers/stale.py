@@ -85,17 +85,27 @@ def _half(address: str) -> str:
 def _sender(snapshot: Snapshot, key: LogKey, pod: KubeObject, known: set[str], ranges: set[str]) -> _Sender | None:
     """The newest line that says that an address of no Service cannot be reached."""
     for line in reversed(loglines.lines(snapshot.logs[key])):
+        if not loglines.is_of_now(snapshot, line):
+            return None
         for match in _ADDRESS.finditer(line) if TROUBLE.search(line) else ():
-            if match[1] not in known and _half(match[1]) in ranges and _is_address(match[1]):
+            if match[1] not in known and _half(match[1]) in ranges and _is_of_services(snapshot, match[1]):
                 return _Sender(pod, key, line, match[1])
     return None
 
 
-def _is_address(words: str) -> bool:
+def _is_of_services(snapshot: Snapshot, words: str) -> bool:
+    """Say whether it is an address, and none that pods have."""
     try:
-        return bool(ipaddress.IPv4Address(words))
+        address = ipaddress.IPv4Address(words)
+        ranges = [
+            ipaddress.ip_network(cidr, strict=False)
+            for node in snapshot.members(NODES)
+            for cidr in (objects.text(node, "spec", "podCIDR"), *objects.strings(node, "spec", "podCIDRs"))
+            if cidr
+        ]
     except ValueError:
         return False
+    return not any(address in pods for pods in ranges)
 
 
 def _made_anew(snapshot: Snapshot, sender: _Sender) -> ResourceRef | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from kubently.analyzers import cases, placement, volumes
-from kubently.analyzers.base import Analyzer, Condition, analyzer, finding, quote
+from kubently.analyzers import cases, containers, placement, volumes
+from kubently.analyzers.base import GRACE, Analyzer, Condition, analyzer, finding, quote
 from kubently.analyzers.resources import NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, STORAGE_CLASSES
 from kubently.analyzers.snapshot import Snapshot
 from kubently.kube import objects
@@ -47,6 +47,8 @@ def stranded_volumes(snapshot: Snapshot) -> Iterator[Finding]:
         nodes = [node for node in snapshot.members(NODES) if placement.reaches(volume, node)]
         if not nodes or not any(map(volumes.takes_pods, nodes)):
             continue  # another rule's
+        if any(containers.is_young(snapshot, pod, seconds=GRACE.total_seconds()) for pod in pods):
+            continue
         yield from _stranded(snapshot, ref, volume, nodes, pods)
 
 
