@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from kubently.analyzers import cases, containers, settings
 from kubently.analyzers.base import GRACE, Analyzer, Condition, analyzer, clean, quote
 from kubently.analyzers.cases import Case
+from kubently.analyzers.containers import Container
 from kubently.analyzers.resources import CONFIG_MAPS, PODS
 from kubently.analyzers.snapshot import Snapshot
 from kubently.kube import objects
@@ -28,6 +29,8 @@ CONTAINER_REFUSED = Condition(
     "Read the quoted reason; security context, image user and volume paths are the usual places.",
 )
 CONDITIONS = (CONFIG_MISSING, CONTAINER_REFUSED)
+
+_NON_ROOT = "runAsNonRoot"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +102,31 @@ def _container_cases(snapshot: Snapshot, pod: KubeObject) -> Iterator[Case]:
         if missing is not None:
             yield _missing_case(snapshot, pod, missing, f"container {container.name}", evidence)
             continue
+        added = _added_on_admission(snapshot, container) if _NON_ROOT in container.waiting_message else None
+        why = "; its template does not ask for that: it was added on admission" if added else ""
         yield Case(
             CONTAINER_REFUSED,
             pod,
-            what=f"container {container.name} cannot be made: {clean(container.waiting_message, limit=160)}",
-            evidence=(evidence,),
+            what=f"container {container.name} cannot be made: {clean(container.waiting_message, limit=160)}{why}",
+            evidence=(evidence, added) if added else (evidence,),
             key=container.name,
+            next_checks=("get mutatingwebhookconfigurations",) if added else (),
         )
+
+
+def _added_on_admission(snapshot: Snapshot, container: Container) -> Evidence | None:
+    """Return what shows that a pod must not run as root although its template does not say so."""
+    owner = objects.controller(container.pod)
+    above = snapshot.by_uid(owner.uid) if owner is not None and owner.uid else None
+    template = objects.container(above, container.name) if above is not None else None
+    if above is None or template is None or _must_not_be_root(objects.pod_spec(above)) or _must_not_be_root(template):
+        return None
+    ref = objects.ref(above)
+    return quote(f"{cases.display(ref)} spec.template", f"no {_NON_ROOT}; a webhook or policy added it to the pod")
+
+
+def _must_not_be_root(spec: KubeObject) -> bool:
+    return objects.flag(spec, "securityContext", _NON_ROOT)
 
 
 def _mount_cases(snapshot: Snapshot, pod: KubeObject) -> Iterator[Case]:

@@ -29,6 +29,8 @@ SUFFERING = frozenset(
 )
 """Conditions that a Service which does not answer may bring about in those who call it."""
 
+_INTERCHANGEABLE = ("ReplicaSet", "ReplicationController", "DaemonSet", "Job", "Node")
+"""Kinds of owners whose pods have no name that lasts."""
 _READ_CHARS = 64_000
 _LINE = 2000
 TROUBLE = re.compile(
@@ -174,11 +176,11 @@ class Dependencies:
 
 
 def _members_down(snapshot: Snapshot) -> frozenset[tuple[str, str]]:
-    """The pods of StatefulSets that are not ready, by namespace and name: clients know them one by one."""
+    """The pods that are not ready and that clients know one by one, by namespace and name: as of StatefulSets."""
     return frozenset(
         (objects.namespace(pod), objects.name(pod))
         for pod in snapshot.members(PODS)
-        if (owner := objects.controller(pod)) is not None and owner.kind == "StatefulSet"
+        if (owner := objects.controller(pod)) is not None and owner.kind not in _INTERCHANGEABLE
         if not containers.is_ready(pod)
     )
 

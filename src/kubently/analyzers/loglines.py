@@ -36,6 +36,8 @@ _TRACEBACK = re.compile(r"^\s*Traceback \(most recent call last\):")
 _CHAINED = re.compile(r"^(?:During handling of the above|The above exception was)")
 _CAUSED_BY = re.compile(r"^\s*Caused by: ")
 _CONTINUES = re.compile(r"^(?:\s+\S|Caused by: |Suppressed: |\.\.\. \d{1,6} more)")
+# As Java logs an exception under the line that tells of it.
+_THROWN = re.compile(r"^(?:[a-zA-Z_$][\w$]{0,80}\.){1,12}[\w$]{0,100}(?:Exception|Error|Throwable)(?::|$)")
 _GO_TRACE = re.compile(r"^(?:goroutine \d|created by |\[signal |exit status \d|[\w./*()\[\]{}-]{1,300}\(.{0,300}\)$)")
 _PANIC = re.compile(r"^(?:panic|fatal error): ")
 _FATAL = re.compile(
@@ -82,7 +84,8 @@ class _Entry:
         """The line that names the last cause: the exception under Python's traceback, Java's deepest one."""
         if self.is_python:
             return next((line for line in reversed(self.lines) if not line[:1].isspace()), self.head)
-        deepest = next((line for line in reversed(self.lines) if _CAUSED_BY.search(line)), self.head)
+        thrown = next((line for line in self.lines[1:2] if _THROWN.search(line)), self.head)
+        deepest = next((line for line in reversed(self.lines) if _CAUSED_BY.search(line)), thrown)
         return _CAUSED_BY.sub("", deepest)
 
 
@@ -187,6 +190,8 @@ def _belongs(entry: Sequence[str], line: str) -> bool:
     """Say whether a line goes on with what an entry says."""
     if _CONTINUES.search(line) or _CHAINED.search(line):
         return True
+    if len(entry) == 1 and _THROWN.search(line):
+        return bool(_ERROR.search(entry[0])) and not _THROWN.search(entry[0]) and not _TRACEBACK.search(entry[0])
     if _TRACEBACK.search(line):
         return bool(_CHAINED.search(entry[-1]))
     if _PANIC.search(entry[0]) and _GO_TRACE.search(line):

@@ -12,7 +12,7 @@ from kubently.analyzers.resources import NODES, PODS
 from kubently.analyzers.snapshot import Snapshot
 from kubently.kube import objects
 from kubently.kube.objects import KubeObject
-from kubently.schema.findings import Finding, Severity
+from kubently.schema.findings import Confidence, Finding, ResourceRef, Severity
 
 NOT_READY = Condition(
     "node/not-ready",
@@ -34,6 +34,13 @@ NETWORK_UNAVAILABLE = Condition(
     "See the network plug-in's pod on that node, and the cloud's routes.",
     symptom_of=("node/not-ready",),
 )
+PROBLEM = Condition(
+    "node/problem",
+    Severity.RISK,
+    "A program that looks after nodes, such as the node problem detector, reports a problem of this one.",
+    "Read its words; cordon the node until it is mended.",
+    symptom_of=("node/not-ready",),
+)
 CORDONED = Condition(
     "node/cordoned",
     Severity.RISK,
@@ -46,7 +53,7 @@ NODE_GONE = Condition(
     "The pod is bound to a node that does not exist any more.",
     "Delete the pod by force if its machine is surely off; its controller makes another.",
 )
-CONDITIONS = (NOT_READY, PRESSURE, NETWORK_UNAVAILABLE, CORDONED, NODE_GONE)
+CONDITIONS = (NOT_READY, PRESSURE, NETWORK_UNAVAILABLE, PROBLEM, CORDONED, NODE_GONE)
 
 _PRESSURES = ("MemoryPressure", "DiskPressure", "PIDPressure")
 _CORDON = "node.kubernetes.io/unschedulable"
@@ -79,6 +86,40 @@ def _conditions(snapshot: Snapshot, node: KubeObject) -> Iterator[Finding]:
             yield _finding(snapshot, node, PRESSURE, condition, f"is short of {short_of}")
         elif condition.type == "NetworkUnavailable" and condition.is_true and age >= GRACE:
             yield _finding(snapshot, node, NETWORK_UNAVAILABLE, condition, "has no network")
+        elif _is_problem(condition) and age >= GRACE:
+            yield _problem(snapshot, node, condition)
+
+
+def _is_problem(condition: objects.Condition) -> bool:
+    """Say whether a condition that is not the kubelet's tells of a problem: some are named after what should be."""
+    if condition.type in (*_PRESSURES, "Ready", "NetworkUnavailable"):
+        return False
+    return condition.is_false if condition.type.endswith("Ready") else condition.is_true
+
+
+def _problem(snapshot: Snapshot, node: KubeObject, condition: objects.Condition) -> Finding:
+    """A problem, with the workloads of which pods fail there and nowhere else."""
+    found = _finding(snapshot, node, PROBLEM, condition, f"has the problem {clean(condition.type, limit=80)}")
+    ref = objects.ref(node)
+    here = {
+        snapshot.workload_of(pod)
+        for pod in snapshot.members(PODS)
+        if objects.text(pod, "spec", "nodeName") == ref.name and _fails(pod)
+    }
+    only = sorted((workload for workload in here if _fails_only_on(snapshot, workload, ref.name)), key=str)
+    if not only:
+        return found
+    refs = tuple(dict.fromkeys((ref, *only, *found.objects)))
+    return found.model_copy(update={"severity": Severity.DEGRADED, "confidence": Confidence.LIKELY, "objects": refs})
+
+
+def _fails(pod: KubeObject) -> bool:
+    return not containers.is_ready(pod) and not containers.is_finished(pod) and objects.deleted_at(pod) is None
+
+
+def _fails_only_on(snapshot: Snapshot, workload: ResourceRef, node: str) -> bool:
+    failing = [pod for pod in snapshot.pods_of(workload) if _fails(pod)]
+    return all(objects.text(pod, "spec", "nodeName") == node for pod in failing)
 
 
 def _finding(

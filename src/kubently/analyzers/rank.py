@@ -20,6 +20,7 @@ from kubently.analyzers.common import Common
 from kubently.analyzers.contention import CONTENDS
 from kubently.analyzers.dependencies import SUFFERING
 from kubently.analyzers.jobs import PILES_UP
+from kubently.analyzers.nodes import PROBLEM
 from kubently.analyzers.relations import Relations
 from kubently.analyzers.renewals import RENEWAL_SUSPENDED
 from kubently.analyzers.services import SCALED_TO_ZERO
@@ -38,12 +39,13 @@ _OF_ALL = callers.MISDIRECTED | {
     CONTENDS.code,
     INJECTION_LOST.code,
     PILES_UP.code,
+    PROBLEM.code,
     PODS_FAIL_HERE.code,
     RENEWAL_SUSPENDED.code,
     TAINT_STRANDS.code,
 }
 """Conditions that name all whom they make suffer, or what those lack."""
-_OF_SUFFERERS = frozenset({CONTENDS.code, INJECTION_LOST.code, PODS_FAIL_HERE.code})
+_OF_SUFFERERS = frozenset({CONTENDS.code, INJECTION_LOST.code, PODS_FAIL_HERE.code, PROBLEM.code})
 """Conditions that name whom they make suffer."""
 _LONG = timedelta(days=1)
 _SLOWEST_RESTART = timedelta(minutes=5)
